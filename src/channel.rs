@@ -1,0 +1,125 @@
+//! Channel names.
+
+use std::{borrow::Borrow, fmt, sync::Arc};
+
+/// The name of a channel: what events are published on and polls wait for.
+///
+/// A name is any text that is not empty, has no control character (so no NUL, CR or LF) and at
+/// most [`Channel::MAX_BYTES`] bytes of UTF-8; a [`Hub`](crate::Hub) usually sets a lower limit.
+/// Names are compared byte by byte: no case folding, no Unicode normalisation, and `/` is a
+/// character like any other. Cloning is cheap.
+///
+/// ```
+/// use tower_longpoll::Channel;
+///
+/// let channel = Channel::new("game:42")?;
+/// assert_eq!(channel.as_str(), "game:42");
+/// assert!(Channel::new("").is_err());
+/// assert!(Channel::new("a\0b").is_err());
+/// # Ok::<(), tower_longpoll::ChannelError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Channel(Arc<str>);
+
+impl Channel {
+    /// The longest name that any hub can allow, in bytes.
+    pub const MAX_BYTES: usize = 4096;
+
+    /// Checks a name.
+    ///
+    /// # Errors
+    ///
+    /// [`ChannelError`] says which of the rules of [`Channel`] the name breaks.
+    pub fn new(name: impl AsRef<str>) -> Result<Self, ChannelError> {
+        let name = name.as_ref();
+        if name.is_empty() {
+            Err(ChannelError::Empty)
+        } else if name.len() > Self::MAX_BYTES {
+            Err(ChannelError::TooLong { max_bytes: Self::MAX_BYTES })
+        } else if name.chars().any(char::is_control) {
+            Err(ChannelError::ControlCharacter)
+        } else {
+            Ok(Self(name.into()))
+        }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Channel({:?})", &*self.0)
+    }
+}
+
+impl AsRef<str> for Channel {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Channel {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&Channel> for Channel {
+    fn from(channel: &Channel) -> Self {
+        channel.clone()
+    }
+}
+
+impl std::str::FromStr for Channel {
+    type Err = ChannelError;
+
+    fn from_str(name: &str) -> Result<Self, ChannelError> {
+        Self::new(name)
+    }
+}
+
+impl TryFrom<&str> for Channel {
+    type Error = ChannelError;
+
+    fn try_from(name: &str) -> Result<Self, ChannelError> {
+        Self::new(name)
+    }
+}
+
+/// A text that cannot name a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChannelError {
+    /// The name is empty.
+    Empty,
+    /// The name is longer than allowed.
+    TooLong {
+        /// The longest name allowed, in bytes.
+        max_bytes: usize,
+    },
+    /// The name has a control character.
+    ControlCharacter,
+}
+
+impl fmt::Display for ChannelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the channel name is empty"),
+            Self::TooLong { max_bytes } => {
+                write!(f, "the channel name is longer than {max_bytes} bytes")
+            }
+            Self::ControlCharacter => f.write_str("the channel name has a control character"),
+        }
+    }
+}
+
+impl std::error::Error for ChannelError {}

@@ -1,0 +1,316 @@
+//! Events: what is published, and what a poll receives.
+
+use std::{borrow::Cow, fmt, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::{channel::Channel, cursor::Cursor};
+
+#[cfg(feature = "json")]
+mod json;
+
+/// What is published: payload bytes and, if known, their content type.
+///
+/// An event whose content type is JSON (`application/json` or `…+json`) always holds valid JSON
+/// when the feature `json` is on: the constructors check it.
+///
+/// ```
+/// use tower_longpoll::Event;
+///
+/// let plain = Event::text("your move");
+/// let typed = Event::typed(&b"\x89PNG"[..], "image/png")?;
+/// assert!(Event::typed("{ no json", "application/json").is_err());
+/// # Ok::<(), tower_longpoll::EventError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Event {
+    payload: Bytes,
+    content_type: Option<Cow<'static, str>>,
+    is_json: bool,
+}
+
+impl Event {
+    /// The longest content type, in bytes.
+    pub const MAX_CONTENT_TYPE_BYTES: usize = 256;
+
+    /// An event without a content type. The payload may be empty.
+    pub fn new(payload: impl Into<Bytes>) -> Self {
+        Self { payload: payload.into(), content_type: None, is_json: false }
+    }
+
+    /// An event of type `text/plain; charset=utf-8`.
+    pub fn text(text: impl Into<String>) -> Self {
+        let content_type = Some(Cow::Borrowed("text/plain; charset=utf-8"));
+        Self { payload: Bytes::from(text.into()), content_type, is_json: false }
+    }
+
+    /// An event with a content type.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::ContentType`] unless the type is `type/subtype`, perhaps with parameters, in
+    /// printable ASCII and at most [`Event::MAX_CONTENT_TYPE_BYTES`] long, and
+    /// [`EventError::NotJson`] when the type is JSON, the payload is not, and the feature `json`
+    /// is on.
+    pub fn typed(
+        payload: impl Into<Bytes>,
+        content_type: impl Into<Cow<'static, str>>,
+    ) -> Result<Self, EventError> {
+        let (payload, content_type) = (payload.into(), content_type.into());
+        let essence = essence(&content_type).ok_or(EventError::ContentType)?;
+        let is_json = cfg!(feature = "json") && is_json(essence);
+        #[cfg(feature = "json")]
+        if is_json {
+            json::check(&payload)?;
+        }
+        Ok(Self { payload, content_type: Some(content_type), is_json })
+    }
+
+    /// An event of type `application/json` from any serializable value.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::NotSerializable`] when `value` has no form in JSON.
+    #[cfg(feature = "json")]
+    pub fn json<T: serde_core::Serialize + ?Sized>(value: &T) -> Result<Self, EventError> {
+        let payload = json::serialize(value)?;
+        let content_type = Some(Cow::Borrowed("application/json"));
+        Ok(Self { payload, content_type, is_json: true })
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// The content type, as given.
+    pub fn content_type(&self) -> Option<&str> {
+        self.content_type.as_deref()
+    }
+
+    /// Whether the payload is known to be JSON.
+    #[cfg_attr(not(feature = "json"), allow(dead_code, reason = "the JSON reply asks"))]
+    pub(crate) fn is_json(&self) -> bool {
+        self.is_json
+    }
+
+    /// What the event counts against the byte limits of a history.
+    pub(crate) fn weight(&self) -> usize {
+        let content_type = self.content_type.as_ref().map_or(0, |text| text.len());
+        self.payload.len().saturating_add(content_type).saturating_add(Self::OVERHEAD_BYTES)
+    }
+
+    /// What every held event counts against the byte limits beside its payload and content type,
+    /// so that a flood of empty events is bounded too.
+    pub const OVERHEAD_BYTES: usize = 128;
+}
+
+/// `type/subtype` of a content type, or nothing if it is not one.
+fn essence(content_type: &str) -> Option<&str> {
+    let printable = content_type.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if !printable || content_type.len() > Event::MAX_CONTENT_TYPE_BYTES {
+        return None;
+    }
+    let essence = content_type.split(';').next()?.trim_end();
+    let (kind, subtype) = essence.split_once('/')?;
+    (is_token(kind) && is_token(subtype)).then_some(essence)
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(text: &str) -> bool {
+    let is_token_byte = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+/// RFC 8259 and the `+json` suffix of RFC 6839.
+fn is_json(essence: &str) -> bool {
+    let essence = essence.to_ascii_lowercase();
+    essence == "application/json" || essence.ends_with("+json")
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Event");
+        out.field("bytes", &self.payload.len()).field("content_type", &self.content_type);
+        out.finish_non_exhaustive()
+    }
+}
+
+impl From<Bytes> for Event {
+    fn from(payload: Bytes) -> Self {
+        Self::new(payload)
+    }
+}
+
+impl From<Vec<u8>> for Event {
+    fn from(payload: Vec<u8>) -> Self {
+        Self::new(payload)
+    }
+}
+
+impl From<String> for Event {
+    fn from(payload: String) -> Self {
+        Self::new(payload)
+    }
+}
+
+impl From<&'static str> for Event {
+    fn from(payload: &'static str) -> Self {
+        Self::new(payload)
+    }
+}
+
+/// Why an event cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventError {
+    /// The content type is not one.
+    ContentType,
+    /// The content type is JSON but the payload is not. Also refused is JSON that common parsers
+    /// choke on: unpaired surrogates, numbers beyond an `f64`, and more than 128 levels.
+    NotJson {
+        /// The line of the first fault, counted from 1.
+        line: usize,
+        /// The column of the first fault, counted from 1.
+        column: usize,
+    },
+    /// The value cannot be written as JSON.
+    NotSerializable {
+        /// What the serializer said.
+        reason: String,
+    },
+}
+
+impl fmt::Display for EventError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ContentType => f.write_str("the content type is malformed"),
+            Self::NotJson { line, column } => {
+                write!(f, "the payload is not valid JSON at line {line} column {column}")
+            }
+            Self::NotSerializable { reason } => {
+                write!(f, "the value cannot be written as JSON: {reason}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for EventError {}
+
+/// An event as its channel holds it; all who receive it share it.
+pub(crate) struct Stored {
+    pub(crate) channel: Channel,
+    pub(crate) event: Event,
+    /// Its place in a JSON reply, written by the first poll that needs it.
+    #[cfg(feature = "json")]
+    pub(crate) json: std::sync::OnceLock<Bytes>,
+}
+
+impl Stored {
+    pub(crate) fn new(channel: Channel, event: Event) -> Arc<Self> {
+        Arc::new(Self {
+            channel,
+            event,
+            #[cfg(feature = "json")]
+            json: std::sync::OnceLock::new(),
+        })
+    }
+}
+
+/// A published event: where it stands, and what was published. Cloning is cheap.
+#[derive(Clone)]
+pub struct Entry {
+    cursor: Cursor,
+    stored: Arc<Stored>,
+}
+
+impl Entry {
+    pub(crate) fn new(cursor: Cursor, stored: Arc<Stored>) -> Self {
+        Self { cursor, stored }
+    }
+
+    /// The event's own position: who polls since here has seen all up to this event.
+    pub fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+
+    /// The channel that it was published on.
+    pub fn channel(&self) -> &Channel {
+        &self.stored.channel
+    }
+
+    /// What was published.
+    pub fn event(&self) -> &Event {
+        &self.stored.event
+    }
+
+    /// The payload of the event.
+    pub fn payload(&self) -> &Bytes {
+        self.event().payload()
+    }
+
+    #[cfg(feature = "json")]
+    pub(crate) fn stored(&self) -> &Stored {
+        &self.stored
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Entry");
+        out.field("cursor", &self.cursor).field("channel", self.channel());
+        out.field("event", self.event()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_type_that_could_split_a_header_is_refused() {
+        for bad in ["", "text", "/", "a/", "text/html\r\nx: y", "text/ html", "text/\u{e9}"] {
+            assert_eq!(Event::typed("", bad), Err(EventError::ContentType), "{bad:?}");
+        }
+        let longest = format!("a/{}", "b".repeat(Event::MAX_CONTENT_TYPE_BYTES - 2));
+        assert!(Event::typed("", longest.clone()).is_ok());
+        assert_eq!(Event::typed("", longest + "b"), Err(EventError::ContentType));
+    }
+
+    #[cfg(feature = "json")]
+    #[test]
+    fn an_event_of_a_json_type_holds_valid_json() {
+        let good = ["null", " {\"a\":[1,2.5e3,\"\\ud83d\\ude00\"]} ", "\"</script>\"", "-0"];
+        let deep = "[".repeat(100_000);
+        let bad: [&[u8]; 10] = [
+            b"",
+            b"{",
+            b"{}x",
+            b"[1,]",
+            b"nul",
+            b"\"\\ud800\"",
+            b"1e400",
+            b"\"\xff\"",
+            b"\"\0\"",
+            deep.as_bytes(),
+        ];
+        for kind in ["application/json", "Application/JSON; charset=utf-8", "application/a+json"] {
+            for text in good {
+                assert!(Event::typed(text, kind).is_ok_and(|e| e.is_json()), "{text}");
+            }
+            for text in &bad {
+                let event = Event::typed(text.to_vec(), kind);
+                assert!(matches!(event, Err(EventError::NotJson { .. })), "{text:?}");
+            }
+        }
+        assert!(Event::typed("{", "text/plain").is_ok_and(|event| !event.is_json()));
+    }
+
+    #[cfg(feature = "json")]
+    #[test]
+    fn a_value_becomes_json() {
+        let event = Event::json(&["e4", "e5"]).expect("strings have a form in JSON");
+        assert_eq!(event.payload(), "[\"e4\",\"e5\"]");
+        assert_eq!(event.content_type(), Some("application/json"));
+    }
+}

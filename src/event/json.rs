@@ -1,0 +1,75 @@
+//! JSON payloads: made, or checked without building a tree of them.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde_core::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use super::EventError;
+
+pub(super) fn serialize<T: serde_core::Serialize + ?Sized>(value: &T) -> Result<Bytes, EventError> {
+    let written = serde_json::to_vec(value);
+    written
+        .map(Bytes::from)
+        .map_err(|error| EventError::NotSerializable { reason: error.to_string() })
+}
+
+pub(super) fn check(payload: &[u8]) -> Result<(), EventError> {
+    match serde_json::from_slice(payload) {
+        Ok(Checked) => Ok(()),
+        Err(error) => Err(EventError::NotJson { line: error.line(), column: error.column() }),
+    }
+}
+
+/// Any JSON value, read and thrown away. Unlike serde's `IgnoredAny` it reads every string and
+/// number for real, so that none is let through that a client's parser would refuse: a batch with
+/// one such event in it could never be read.
+struct Checked;
+
+impl<'de> Deserialize<'de> for Checked {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Checked {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self, A::Error> {
+        while fields.next_entry::<Self, Self>()?.is_some() {}
+        Ok(self)
+    }
+}

@@ -1,0 +1,222 @@
+//! Publishing by POST.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use http::{
+    HeaderMap, Method, Request, Response, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+    request::Parts,
+};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{
+    body::ReplyBody,
+    reply::{bad_request, finish, json_text, problem, status, unavailable},
+    route::{Invalid, PathRoute, Routed},
+    service::not_allowed,
+};
+use crate::{channel::Channel, event::Event, hub::Hub, outcome::PublishError};
+
+/// Publishes the body of each `POST` on the channel that its path names, with its content type.
+///
+/// It asks nobody for permission: mount it behind the application's own authorization.
+///
+/// | outcome | answer |
+/// |---|---|
+/// | it woke a poll / nobody waited | 201 / 202, `{"cursor","woken"}` |
+/// | not a channel, not a content type, or not the JSON that the content type says | 400 |
+/// | another path / another method | 404 / 405 |
+/// | larger than the hub's `max_payload_bytes`; the rest of the body is not read | 413 |
+/// | the hub is full or closed | 503 with `retry-after` |
+///
+/// Errors are `application/problem+json` (RFC 9457).
+#[derive(Clone, Debug)]
+pub struct PublishService {
+    hub: Hub,
+    route: Arc<PathRoute>,
+}
+
+impl PublishService {
+    /// A service that publishes to `hub` on the paths of `route`. A pattern without parameter takes
+    /// the channel from the query; then there must be exactly one.
+    pub fn new(hub: Hub, route: PathRoute) -> Self {
+        Self { hub, route: Arc::new(route) }
+    }
+
+    fn channel(&self, parts: &Parts) -> Result<Channel, Response<ReplyBody>> {
+        let Some(routed) = self.route.channels(parts) else {
+            return Err(status(StatusCode::NOT_FOUND));
+        };
+        if parts.method != Method::POST {
+            return Err(not_allowed("POST"));
+        }
+        let one = |routed| match routed {
+            Routed::Poll(channel) => Some(channel),
+            Routed::PollAny(mut channels) => channels.pop().filter(|_| channels.is_empty()),
+            _ => None,
+        };
+        let unclear = || Invalid::new("channel", "an event is published on one channel");
+        let channel = routed.and_then(|routed| one(routed).ok_or_else(unclear));
+        channel.map_err(|invalid| bad_request(&invalid))
+    }
+
+    /// What is known before the body is read.
+    fn start(&self, parts: &Parts) -> Result<Upload, Response<ReplyBody>> {
+        let channel = self.channel(parts)?;
+        if length(&parts.headers) > Some(self.hub.max_payload_bytes()) {
+            return Err(too_large(&self.hub));
+        }
+        let mut types = parts.headers.get_all(CONTENT_TYPE).iter();
+        let content_type = match (types.next().map(|value| value.to_str()), types.next()) {
+            (None, _) => None,
+            (Some(Ok(value)), None) => Some(value.to_owned()),
+            _ => return Err(bad_request(&Invalid::new("content-type", "malformed content type"))),
+        };
+        Ok(Upload { hub: self.hub.clone(), channel, content_type, payload: Vec::new() })
+    }
+}
+
+fn length(headers: &HeaderMap) -> Option<usize> {
+    let text = headers.get(CONTENT_LENGTH)?.to_str().ok()?;
+    // More than the type holds is more than any limit.
+    Some(text.parse().unwrap_or(usize::MAX))
+}
+
+fn too_large(hub: &Hub) -> Response<ReplyBody> {
+    let max_bytes = hub.max_payload_bytes();
+    let detail = PublishError::Payload { max_bytes }.to_string();
+    problem(StatusCode::PAYLOAD_TOO_LARGE, None, &detail)
+}
+
+impl<B: Body> Service<Request<B>> for PublishService {
+    type Response = Response<ReplyBody>;
+    type Error = Infallible;
+    type Future = PublishFuture<B>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> PublishFuture<B> {
+        let (parts, body) = request.into_parts();
+        let kind = match self.start(&parts) {
+            Ok(upload) => Kind::Reading { body, upload },
+            Err(response) => Kind::Ready { response: Some(response) },
+        };
+        PublishFuture { kind }
+    }
+}
+
+struct Upload {
+    hub: Hub,
+    channel: Channel,
+    content_type: Option<String>,
+    /// Copied from what the server reads into, which is larger and would be kept alive.
+    payload: Vec<u8>,
+}
+
+impl Upload {
+    /// Adds a part of the body; false if that is too much.
+    fn add(&mut self, mut data: impl Buf) -> bool {
+        let room = self.hub.max_payload_bytes() - self.payload.len();
+        if data.remaining() > room {
+            return false;
+        }
+        while data.has_remaining() {
+            let chunk = data.chunk();
+            self.payload.extend_from_slice(chunk);
+            let read = chunk.len();
+            data.advance(read);
+        }
+        true
+    }
+
+    fn publish(&mut self) -> Response<ReplyBody> {
+        let payload = Bytes::from(std::mem::take(&mut self.payload).into_boxed_slice());
+        let event = match self.content_type.take() {
+            Some(content_type) => Event::typed(payload, content_type),
+            None => Ok(Event::new(payload)),
+        };
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => return bad_request(&Invalid::new("body", error.to_string())),
+        };
+        match self.hub.publish(&self.channel, event) {
+            Ok(published) => {
+                let code =
+                    if published.woken > 0 { StatusCode::CREATED } else { StatusCode::ACCEPTED };
+                let (cursor, woken) = (published.cursor, published.woken);
+                let text = format!(r#"{{"cursor":"{cursor}","woken":{woken}}}"#);
+                json_text(code, "application/json", text)
+            }
+            Err(PublishError::Payload { .. }) => too_large(&self.hub),
+            Err(error @ PublishError::ChannelName { .. }) => {
+                bad_request(&Invalid::new("channel", error.to_string()))
+            }
+            Err(error) => unavailable(&error.to_string(), 2),
+        }
+    }
+}
+
+pin_project! {
+    /// The response of [`PublishService`]. Dropping it before the body has arrived publishes
+    /// nothing.
+    #[must_use = "a future does nothing unless it is polled"]
+    pub struct PublishFuture<B> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProjection]
+    enum Kind<B> {
+        Reading { #[pin] body: B, upload: Upload },
+        // None once it was returned.
+        Ready { response: Option<Response<ReplyBody>> },
+    }
+}
+
+impl<B: Body> Future for PublishFuture<B> {
+    type Output = Result<Response<ReplyBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut kind = self.project().kind;
+        let response = match kind.as_mut().project() {
+            KindProjection::Reading { mut body, upload } => loop {
+                match ready!(body.as_mut().poll_frame(cx)).transpose() {
+                    Ok(Some(frame)) => {
+                        // Trailers say nothing about an event.
+                        if !frame.into_data().map_or(true, |data| upload.add(data)) {
+                            break too_large(&upload.hub);
+                        }
+                    }
+                    Ok(None) => break upload.publish(),
+                    Err(_) => break bad_request(&Invalid::new("body", "the body ended early")),
+                }
+            },
+            KindProjection::Ready { response } => match response.take() {
+                Some(response) => response,
+                None => return Poll::Pending,
+            },
+        };
+        kind.set(Kind::Ready { response: None });
+        Poll::Ready(Ok(finish(response)))
+    }
+}
+
+impl<B> fmt::Debug for PublishFuture<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublishFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,226 @@
+//! How outcomes become responses.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
+};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use super::{body::ReplyBody, route::Invalid};
+use crate::{
+    cursor::Cursor,
+    event::Entry,
+    outcome::{Batch, Refused, Waited},
+    random,
+};
+
+#[cfg(feature = "json")]
+mod json;
+
+/// The header field that carries a cursor, in answers and in polls.
+pub const CURSOR: HeaderName = HeaderName::from_static("longpoll-cursor");
+/// The header field, always `true`, of an answer that reports a gap.
+pub const GAP: HeaderName = HeaderName::from_static("longpoll-gap");
+/// The header field of a raw answer that names the event's channel, percent-encoded.
+pub const CHANNEL: HeaderName = HeaderName::from_static("longpoll-channel");
+
+/// How events are answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reply {
+    /// One event an answer: the payload as it was published, with its content type
+    /// (`application/octet-stream` if it has none). A timeout is 204. The default.
+    #[default]
+    Raw,
+    /// All events that wait, up to the hub's `max_batch_events`:
+    /// `{"cursor","gap","events":[{"channel","id","type","data"}]}`. A timeout has no events.
+    ///
+    /// `data` is the payload itself if it was published as JSON, else a string if it is UTF-8, else
+    /// base64 in a string, and then there is `"encoding":"base64"`. `type` is its content type, if
+    /// it has one, and `id` its own cursor.
+    #[cfg(feature = "json")]
+    Json,
+}
+
+type Handler<T> = Option<Arc<dyn Fn(T) -> Response<Bytes> + Send + Sync>>;
+type RefHandler<T> = Option<Arc<dyn Fn(&T) -> Response<Bytes> + Send + Sync>>;
+
+/// The answers, and the closures that replace them.
+#[derive(Clone, Default)]
+pub(super) struct Replies {
+    pub(super) reply: Reply,
+    pub(super) retry_after: u64,
+    pub(super) on_events: RefHandler<Batch>,
+    pub(super) on_timeout: Handler<Cursor>,
+    pub(super) on_deleted: Handler<Cursor>,
+    pub(super) on_drained: Handler<Cursor>,
+    pub(super) on_refused: RefHandler<Refused>,
+    pub(super) on_invalid: RefHandler<Invalid>,
+}
+
+impl Replies {
+    /// The most events of one answer; none for the hub's own limit.
+    pub(super) fn max_events(&self) -> Option<usize> {
+        (self.reply == Reply::Raw && self.on_events.is_none()).then_some(1)
+    }
+
+    pub(super) fn waited(&self, waited: &Waited, http1: bool) -> Response<ReplyBody> {
+        let cursor = waited.cursor();
+        let mut response = match waited {
+            Waited::Events(batch) => match &self.on_events {
+                Some(handler) => handler(batch).map(ReplyBody::from),
+                None => self.events(batch),
+            },
+            Waited::TimedOut { .. } => self.nothing(&self.on_timeout, cursor),
+            Waited::Drained { .. } => self.nothing(&self.on_drained, cursor),
+            Waited::Deleted { .. } => match &self.on_deleted {
+                Some(handler) => handler(cursor).map(ReplyBody::from),
+                None => problem(StatusCode::GONE, None, "the channel was deleted"),
+            },
+            Waited::Refused { reason, .. } => match &self.on_refused {
+                Some(handler) => handler(reason).map(ReplyBody::from),
+                None => self.refused(*reason),
+            },
+        };
+        let headers = response.headers_mut();
+        headers.insert(CURSOR, cursor_value(cursor));
+        if matches!(waited, Waited::Events(batch) if batch.gap()) {
+            headers.insert(GAP, HeaderValue::from_static("true"));
+        }
+        if http1 && matches!(waited, Waited::Drained { .. }) {
+            // The next poll comes on a new connection, perhaps to another server.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        finish(response)
+    }
+
+    pub(super) fn invalid(&self, invalid: &Invalid) -> Response<ReplyBody> {
+        finish(match &self.on_invalid {
+            Some(handler) => handler(invalid).map(ReplyBody::from),
+            None => bad_request(invalid),
+        })
+    }
+
+    fn events(&self, batch: &Batch) -> Response<ReplyBody> {
+        match self.reply {
+            Reply::Raw => match batch.entries() {
+                [entry, ..] => raw(entry),
+                [] => status(StatusCode::NO_CONTENT),
+            },
+            #[cfg(feature = "json")]
+            Reply::Json => json::batch(batch.cursor(), batch.gap(), batch.entries()),
+        }
+    }
+
+    /// The answer of a wait that ended without anything to tell.
+    fn nothing(&self, handler: &Handler<Cursor>, cursor: Cursor) -> Response<ReplyBody> {
+        match (handler, self.reply) {
+            (Some(handler), _) => handler(cursor).map(ReplyBody::from),
+            (None, Reply::Raw) => status(StatusCode::NO_CONTENT),
+            #[cfg(feature = "json")]
+            (None, Reply::Json) => json::batch(cursor, false, &[]),
+        }
+    }
+
+    fn refused(&self, reason: Refused) -> Response<ReplyBody> {
+        if !reason.is_temporary() {
+            return bad_request(&Invalid::new("channel", reason.to_string()));
+        }
+        unavailable(&reason.to_string(), self.retry_after)
+    }
+}
+
+impl fmt::Debug for Replies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replies").field("reply", &self.reply).finish_non_exhaustive()
+    }
+}
+
+/// What every answer to a poll has, unless a closure has set it.
+pub(super) fn finish(mut response: Response<ReplyBody>) -> Response<ReplyBody> {
+    let headers: &mut HeaderMap = response.headers_mut();
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    response
+}
+
+pub(super) fn status(status: StatusCode) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::default());
+    *response.status_mut() = status;
+    response
+}
+
+fn raw(entry: &Entry) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::from(entry.payload().clone()));
+    let content_type = entry.event().content_type().map(HeaderValue::from_str);
+    let content_type = content_type.and_then(Result::ok);
+    let unknown = HeaderValue::from_static("application/octet-stream");
+    response.headers_mut().insert(CONTENT_TYPE, content_type.unwrap_or(unknown));
+    let name: String = utf8_percent_encode(entry.channel().as_str(), NOT_IN_HEADERS).collect();
+    if let Ok(name) = HeaderValue::try_from(name) {
+        response.headers_mut().insert(CHANNEL, name);
+    }
+    response
+}
+
+/// Beside what is not ASCII: what would be ambiguous (`%`) or trimmed (a space).
+const NOT_IN_HEADERS: &AsciiSet = &CONTROLS.add(b'%').add(b' ');
+
+pub(super) fn cursor_value(cursor: Cursor) -> HeaderValue {
+    HeaderValue::try_from(cursor.to_string()).expect("a cursor is safe in a header field")
+}
+
+/// A response with JSON that is put together here; nothing in it needs escaping.
+pub(super) fn json_text(
+    status: StatusCode,
+    media_type: &'static str,
+    text: String,
+) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::from(Bytes::from(text)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+/// RFC 9457.
+pub(super) fn problem(
+    status: StatusCode,
+    field: Option<&'static str>,
+    detail: &str,
+) -> Response<ReplyBody> {
+    let title = status.canonical_reason().unwrap_or_default();
+    let (code, field) = (status.as_u16(), field.map(|field| format!(r#","field":"{field}""#)));
+    let field = field.unwrap_or_default();
+    // Details are the crate's own texts, but a closure may have put others into an `Invalid`.
+    let detail: String = detail.chars().flat_map(escaped).collect();
+    let text = format!(
+        r#"{{"type":"about:blank","title":"{title}","status":{code},"detail":"{detail}"{field}}}"#
+    );
+    json_text(status, "application/problem+json", text)
+}
+
+/// A character in a JSON string: as it is, or replaced if it would have to be escaped.
+fn escaped(character: char) -> impl Iterator<Item = char> {
+    let safe = match character {
+        '"' => '\'',
+        '\\' => '/',
+        control if control.is_control() => ' ',
+        other => other,
+    };
+    std::iter::once(safe)
+}
+
+pub(super) fn bad_request(invalid: &Invalid) -> Response<ReplyBody> {
+    problem(StatusCode::BAD_REQUEST, Some(invalid.field()), &invalid.to_string())
+}
+
+/// 503, with a hint that spreads those who come back.
+pub(super) fn unavailable(detail: &str, retry_after: u64) -> Response<ReplyBody> {
+    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, None, detail);
+    let seconds = retry_after.saturating_add(random::up_to(retry_after));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}

@@ -1,0 +1,184 @@
+//! Which requests are polls, and on what.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{Method, Response, request::Parts};
+
+use super::query;
+use crate::channel::Channel;
+
+/// What a route says of a request.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Routed {
+    /// Not a poll: the request goes on untouched.
+    Pass,
+    /// A poll on one channel.
+    Poll(Channel),
+    /// A poll on several channels.
+    PollAny(Vec<Channel>),
+    /// A poll that cannot be understood: answered with 400.
+    Invalid(Invalid),
+    /// Answered with this response, as it is.
+    Refuse(Response<Bytes>),
+}
+
+/// Decides for each request whether it is a poll.
+///
+/// Implemented by [`PathRoute`] and by every closure from `&http::request::Parts` to [`Routed`].
+/// It runs for every request that comes to the layer, so it should be quick.
+pub trait Route {
+    /// Looks at a request.
+    fn route(&self, parts: &Parts) -> Routed;
+}
+
+impl<F> Route for F
+where
+    F: Fn(&Parts) -> Routed,
+{
+    fn route(&self, parts: &Parts) -> Routed {
+        self(parts)
+    }
+}
+
+/// A part of a poll that cannot be understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    field: &'static str,
+    detail: String,
+}
+
+impl Invalid {
+    /// Names the field (`cursor`, `wait`, `channel`, …) and says what is wrong with it.
+    pub fn new(field: &'static str, detail: impl Into<String>) -> Self {
+        Self { field, detail: detail.into() }
+    }
+
+    /// The field that is wrong.
+    pub fn field(&self) -> &'static str {
+        self.field
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// Polls by path.
+///
+/// A pattern is a path in which whole segments may be parameters: `/events/{channel}` matches
+/// `/events/a` but neither `/events/` nor `/events/a/b`. The channel's name is the parameter called
+/// `channel`, or the only one; it is percent-decoded and must then be UTF-8, so that
+/// `/events/a%2Fb` is the channel `a/b`. A pattern without parameters takes its channels from the
+/// query: `/events?channel=a&channel=b`.
+///
+/// Only `GET` requests are polls. All others pass, `HEAD` too.
+///
+/// ```
+/// use tower_longpoll::PathRoute;
+///
+/// let route = PathRoute::new("/events/{channel}")?.or("/events")?;
+/// assert!(PathRoute::new("/events/{*rest}").is_err());
+/// # Ok::<(), tower_longpoll::RouteError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct PathRoute {
+    paths: matchit::Router<Source>,
+}
+
+/// Where a pattern has its channels.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    /// In the parameter of this number.
+    Parameter(usize),
+    Query,
+}
+
+impl PathRoute {
+    /// A route of one pattern.
+    ///
+    /// # Errors
+    ///
+    /// [`RouteError`] if it is no pattern as described above.
+    pub fn new(pattern: &str) -> Result<Self, RouteError> {
+        Self { paths: matchit::Router::new() }.or(pattern)
+    }
+
+    /// Adds a pattern.
+    ///
+    /// # Errors
+    ///
+    /// [`RouteError`] if it is no pattern as described above, or says the same as an earlier one.
+    pub fn or(mut self, pattern: &str) -> Result<Self, RouteError> {
+        let error = || RouteError { pattern: pattern.into() };
+        let mut names = Vec::new();
+        for segment in pattern.strip_prefix('/').ok_or_else(error)?.split('/') {
+            let name = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+            if name.unwrap_or(segment).contains(['{', '}', '*']) {
+                return Err(error());
+            }
+            names.extend(name);
+        }
+        let source = match (names.iter().position(|&name| name == "channel"), names.len()) {
+            (Some(place), _) => Source::Parameter(place),
+            (None, 0) => Source::Query,
+            (None, 1) => Source::Parameter(0),
+            (None, _) => return Err(error()),
+        };
+        self.paths.insert(pattern, source).map_err(|_| error())?;
+        Ok(self)
+    }
+
+    /// The channels that a request names, whatever its method; none if no pattern matches.
+    pub(super) fn channels(&self, parts: &Parts) -> Option<Result<Routed, Invalid>> {
+        let found = self.paths.at(parts.uri.path()).ok()?;
+        Some(match found.value {
+            Source::Parameter(place) => {
+                let raw = found.params.iter().nth(*place).map_or("", |(_, value)| value);
+                channel(query::decode(raw, false)).map(Routed::Poll)
+            }
+            Source::Query => query::values(parts, "channel")
+                .map(channel)
+                .collect::<Result<Vec<_>, _>>()
+                .map(Routed::PollAny),
+        })
+    }
+}
+
+fn channel(name: Option<String>) -> Result<Channel, Invalid> {
+    let name = name.ok_or_else(|| Invalid::new("channel", "the channel name is not UTF-8"))?;
+    Channel::new(name).map_err(|error| Invalid::new("channel", error.to_string()))
+}
+
+impl Route for PathRoute {
+    fn route(&self, parts: &Parts) -> Routed {
+        if parts.method != Method::GET {
+            return Routed::Pass;
+        }
+        self.channels(parts).map_or(Routed::Pass, |routed| routed.unwrap_or_else(Routed::Invalid))
+    }
+}
+
+/// A text that is not a pattern of [`PathRoute`], or stands in for one that is there already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteError {
+    pattern: String,
+}
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}` is not a new path of whole segments with a parameter `{{channel}}`, one \
+             parameter, or none",
+            self.pattern
+        )
+    }
+}
+
+impl std::error::Error for RouteError {}

@@ -1,0 +1,258 @@
+//! The hub: the handle to all that one process publishes and holds.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+pub use self::builder::HubBuilder;
+use crate::{
+    channel::Channel,
+    config::Config,
+    cursor::{Cursor, Since},
+    driver::{self, Now},
+    event::Event,
+    outcome::{PublishError, Published},
+    registry::{Phase, Registry},
+    wait::{Events, Wait},
+};
+
+mod builder;
+
+/// Channels, their histories, and the polls that are parked on them.
+///
+/// A cheap clone: all clones are the same hub. It can be made and published on anywhere, also
+/// outside of a runtime; holds run out on the tokio runtimes on which its waits are polled, whichever
+/// and however many these are. When the last clone is dropped, waits that are still parked end at
+/// their deadlines.
+///
+/// All runtimes that use one hub must agree about the time: tests that pause tokio's clock make a
+/// hub each.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_longpoll::{Channel, Event, Hub, Waited};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let hub = Hub::new();
+/// let channel = Channel::new("game:42")?;
+///
+/// // Nothing yet: the wait is parked for two seconds, and its cursor says where to go on.
+/// let waited = hub.wait([&channel]).hold(Duration::from_secs(2)).await;
+/// let Waited::TimedOut { cursor } = waited else { panic!("a quiet channel") };
+///
+/// // Nobody waits at the moment. The event is not lost: the cursor is older than it.
+/// hub.publish(&channel, Event::text("e4"))?;
+/// let Waited::Events(batch) = hub.wait([&channel]).since(cursor).await else { panic!() };
+/// assert_eq!(batch.entries()[0].payload(), "e4");
+/// assert!(!batch.gap());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Hub {
+    registry: Arc<Registry>,
+}
+
+impl Hub {
+    /// A hub with the default limits.
+    pub fn new() -> Self {
+        Self::with_config(Config::default().checked().expect("the defaults do not contradict"))
+    }
+
+    /// Sets limits before the hub is made.
+    pub fn builder() -> HubBuilder {
+        HubBuilder::new()
+    }
+
+    fn with_config(config: Config) -> Self {
+        let registry = Registry::new(config, Instant::now().into_std());
+        Self { registry: Arc::new(registry) }
+    }
+
+    /// Publishes an event: stores it in the channel's history and wakes all who wait for it.
+    ///
+    /// A channel needs no making. Publishing works while the hub drains, too. If a waker of a woken
+    /// wait panics, all others are woken first and the panic goes on here; tokio's do not.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`] names the limit that stands in the way. Then nothing was changed.
+    pub fn publish(
+        &self,
+        channel: &Channel,
+        event: impl Into<Event>,
+    ) -> Result<Published, PublishError> {
+        let common = &self.registry.common;
+        let now = Now::of(common);
+        let expires = now.after(common.config.history_age);
+        let (published, timer) =
+            self.registry.publish(channel, event.into(), now.tick(), expires)?;
+        if let Some(deadline) = timer {
+            driver::watch(common, deadline, now);
+        }
+        Ok(published)
+    }
+
+    /// Waits for events on one or more channels: any iterator of [`Channel`]s or references to them.
+    /// A channel that is named twice counts once.
+    ///
+    /// Polling a channel makes nothing that stays. A poll that cannot be held ends as
+    /// [`Waited::Refused`](crate::Waited::Refused).
+    pub fn wait<C>(&self, channels: C) -> Wait
+    where
+        C: IntoIterator<Item: Into<Channel>>,
+    {
+        let config = &self.registry.common.config;
+        let parts = self.registry.parts(channels);
+        if parts.is_err() {
+            self.registry.count_refused();
+        }
+        Wait::new(parts, self.cursor(), config.hold, config.max_batch_events)
+    }
+
+    /// The events of one or more channels as a stream that ends only with its channels or the hub.
+    pub fn events<C>(&self, channels: C, since: impl Into<Since>) -> Events
+    where
+        C: IntoIterator<Item: Into<Channel>>,
+    {
+        Events::new(self.wait(channels).since(since))
+    }
+
+    /// The present position. A wait since here gets every event whose publish begins after this
+    /// call returns, and none whose publish returned before it was called.
+    ///
+    /// Taken before some state is read, it closes the race between reading and waiting.
+    pub fn cursor(&self) -> Cursor {
+        self.registry.cursor()
+    }
+
+    /// Deletes a channel: its events are gone, and who waits on it is told. False if there is no
+    /// such channel.
+    ///
+    /// Whoever has not seen all of the deleted events is told of a gap by their next poll. The name
+    /// can be used again at once.
+    pub fn delete(&self, channel: &Channel) -> bool {
+        self.registry.delete(channel)
+    }
+
+    /// Lets every parked poll go, spread evenly over `over`, or at once if that is zero; refuses
+    /// new polls from now on. Returns at once; none of the polls outlives its own hold for it.
+    ///
+    /// Events can still be published, and what was published is kept. Draining twice is draining
+    /// once, but the second time may be faster.
+    ///
+    /// A spread needs a running tokio runtime, like every hold.
+    pub fn drain(&self, over: Duration) {
+        let common = &self.registry.common;
+        let now = Now::of(common);
+        let over = now.after(over.min(Config::LONGEST)) - now.after(Duration::ZERO);
+        self.registry.drain(Phase::Draining, now.tick(), over);
+        driver::watch(common, now.tick(), now);
+    }
+
+    /// Ends the hub: parked polls are let go, new polls and events are refused, histories are freed.
+    pub fn close(&self) {
+        self.registry.close(Now::of(&self.registry.common).tick());
+    }
+
+    /// What the hub holds, and what has happened on it. Locks each shard once.
+    pub fn stats(&self) -> Stats {
+        let now = Now::of(&self.registry.common).tick();
+        let (holds, counts) = self.registry.stats(now);
+        Stats {
+            parked: holds.waits,
+            channels: holds.channels,
+            history_events: holds.events,
+            history_bytes: holds.bytes,
+            published: counts.published,
+            delivered: counts.delivered,
+            timed_out: counts.timed_out,
+            gaps: counts.gaps,
+            deleted: counts.deleted,
+            drained: counts.drained,
+            refused: counts.refused,
+            dropped: counts.dropped,
+        }
+    }
+
+    /// What one channel holds; none if nobody waits on it and it has no events.
+    pub fn channel_stats(&self, channel: &Channel) -> Option<ChannelStats> {
+        let now = Now::of(&self.registry.common).tick();
+        let holds = self.registry.channel_stats(channel, now)?;
+        Some(ChannelStats {
+            parked: holds.waits,
+            history_events: holds.events,
+            history_bytes: holds.bytes,
+        })
+    }
+
+    /// Whether the hub takes polls: not once it drains or is closed.
+    pub fn is_open(&self) -> bool {
+        self.registry.common.phase() == Phase::Open
+    }
+
+    /// How long a wait of this hub is held that does not say.
+    pub(crate) fn default_hold(&self) -> Duration {
+        self.registry.common.config.hold
+    }
+
+    /// The hub's limit on a payload, in bytes.
+    pub(crate) fn max_payload_bytes(&self) -> usize {
+        self.registry.common.config.max_payload_bytes
+    }
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("cursor", &self.cursor()).finish_non_exhaustive()
+    }
+}
+
+/// What a hub holds, and what has happened on it since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Polls that are parked, or were woken and have not been polled yet.
+    pub parked: usize,
+    /// Channels that hold events or on which polls are parked.
+    pub channels: usize,
+    /// Events in all histories.
+    pub history_events: usize,
+    /// What these count against the byte limits.
+    pub history_bytes: usize,
+    /// Events published.
+    pub published: u64,
+    /// Events handed to waits; an event that three waits got counts three times.
+    pub delivered: u64,
+    /// Waits whose hold ran out.
+    pub timed_out: u64,
+    /// Waits that were told of a gap.
+    pub gaps: u64,
+    /// Waits that ended with their channel.
+    pub deleted: u64,
+    /// Waits that were let go by a drain.
+    pub drained: u64,
+    /// Waits that were refused.
+    pub refused: u64,
+    /// Waits that were dropped while they were parked: their clients left.
+    pub dropped: u64,
+}
+
+/// What one channel holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelStats {
+    /// Polls that are parked on the channel, perhaps beside others.
+    pub parked: usize,
+    /// Events in its history.
+    pub history_events: usize,
+    /// What these count against the byte limits.
+    pub history_bytes: usize,
+}

@@ -1,0 +1,233 @@
+//! How a wait ends, and why a publish is refused.
+
+use std::fmt;
+
+use crate::{channel::Channel, cursor::Cursor, event::Entry};
+
+/// How a wait ended. Every wait ends exactly once.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Waited {
+    /// There are events, or the client is told that some are gone ([`Batch::gap`]).
+    Events(Batch),
+    /// The hold ran out with nothing to tell.
+    TimedOut {
+        /// Where to go on.
+        cursor: Cursor,
+    },
+    /// A channel of the wait was deleted.
+    Deleted {
+        /// The channel; the first in the order of the wait's own list if several were.
+        channel: Channel,
+        /// Where to go on with the other channels, or with a new one of the same name.
+        cursor: Cursor,
+    },
+    /// The hub let the wait go; it asks clients to come back elsewhere.
+    Drained {
+        /// Where to go on.
+        cursor: Cursor,
+    },
+    /// The wait never began.
+    Refused {
+        /// Why.
+        reason: Refused,
+        /// Where to go on: the position that the wait came with, or now if it had none.
+        cursor: Cursor,
+    },
+}
+
+impl Waited {
+    /// Where the client goes on, however the wait ended.
+    pub fn cursor(&self) -> Cursor {
+        match self {
+            Self::Events(batch) => batch.cursor,
+            Self::TimedOut { cursor }
+            | Self::Deleted { cursor, .. }
+            | Self::Drained { cursor }
+            | Self::Refused { cursor, .. } => *cursor,
+        }
+    }
+}
+
+/// Events of a poll, in the order in which they were published.
+///
+/// It is empty only if [`Batch::gap`] is set.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) cursor: Cursor,
+    pub(crate) gap: bool,
+}
+
+impl Batch {
+    /// Where to go on: all events of the wait's channels up to here are in this batch, were in an
+    /// earlier one, or are gone and reported by [`Batch::gap`].
+    pub fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+
+    /// Whether events between the cursor of the poll and what is still held are gone, or the
+    /// cursor was not of this hub. Whoever keeps state should read it anew.
+    pub fn gap(&self) -> bool {
+        self.gap
+    }
+
+    /// The events, oldest first.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The number of events.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are no events, which means that there is a gap.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Iterates over the events, oldest first.
+    pub fn iter(&self) -> std::slice::Iter<'_, Entry> {
+        self.entries.iter()
+    }
+}
+
+impl IntoIterator for Batch {
+    type Item = Entry;
+    type IntoIter = std::vec::IntoIter<Entry>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Batch {
+    type Item = &'a Entry;
+    type IntoIter = std::slice::Iter<'a, Entry>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// Why a wait was refused. Nothing was registered for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refused {
+    /// The wait has no channels.
+    NoChannels,
+    /// The wait has more channels than one wait may have.
+    ChannelsPerWait {
+        /// The limit.
+        max: usize,
+    },
+    /// A channel name is longer than this hub allows.
+    ChannelName {
+        /// The limit, in bytes.
+        max_bytes: usize,
+    },
+    /// The hub holds as many waits as it may.
+    Waits {
+        /// The limit.
+        max: usize,
+    },
+    /// A channel has as many waits as it may have.
+    WaitsPerChannel {
+        /// The limit.
+        max: usize,
+    },
+    /// The hub has as many channels as it may have.
+    Channels {
+        /// The limit.
+        max: usize,
+    },
+    /// The hub is draining or drained.
+    Draining,
+    /// The hub is closed.
+    Closed,
+}
+
+impl Refused {
+    /// Whether asking again without a change may succeed.
+    pub fn is_temporary(&self) -> bool {
+        !matches!(self, Self::NoChannels | Self::ChannelsPerWait { .. } | Self::ChannelName { .. })
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoChannels => f.write_str("the poll names no channel"),
+            Self::ChannelsPerWait { max } => write!(f, "the poll names more than {max} channels"),
+            Self::ChannelName { max_bytes } => {
+                write!(f, "a channel name is longer than {max_bytes} bytes")
+            }
+            Self::Waits { max } => write!(f, "the limit of {max} parked polls is reached"),
+            Self::WaitsPerChannel { max } => {
+                write!(f, "the limit of {max} parked polls on one channel is reached")
+            }
+            Self::Channels { max } => write!(f, "the limit of {max} channels is reached"),
+            Self::Draining => f.write_str("the server lets its polls go before a shutdown"),
+            Self::Closed => f.write_str("the server takes no more polls"),
+        }
+    }
+}
+
+/// What became of a publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Published {
+    /// The event's position.
+    pub cursor: Cursor,
+    /// How many waits it woke. None is no fault: the history keeps the event for the next poll.
+    pub woken: usize,
+}
+
+/// Why an event was not published. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The payload is longer than the hub allows.
+    Payload {
+        /// The limit, in bytes.
+        max_bytes: usize,
+    },
+    /// The channel name is longer than this hub allows.
+    ChannelName {
+        /// The limit, in bytes.
+        max_bytes: usize,
+    },
+    /// The hub has as many channels as it may have.
+    Channels {
+        /// The limit.
+        max: usize,
+    },
+    /// All histories together hold as many bytes as they may.
+    TotalHistory {
+        /// The limit, in bytes.
+        max_bytes: usize,
+    },
+    /// The hub is closed.
+    Closed,
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Payload { max_bytes } => {
+                write!(f, "the payload is longer than {max_bytes} bytes")
+            }
+            Self::ChannelName { max_bytes } => {
+                write!(f, "the channel name is longer than {max_bytes} bytes")
+            }
+            Self::Channels { max } => write!(f, "the limit of {max} channels is reached"),
+            Self::TotalHistory { max_bytes } => {
+                write!(f, "the limit of {max_bytes} bytes in all histories is reached")
+            }
+            Self::Closed => f.write_str("the hub is closed"),
+        }
+    }
+}
+
+impl std::error::Error for PublishError {}

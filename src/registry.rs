@@ -1,0 +1,272 @@
+//! Shards behind their locks.
+//!
+//! A channel belongs to the shard that its keyed hash says. The rules of locking:
+//!
+//! - Whoever needs several shards locks them in the order of their index.
+//! - Under a lock nothing foreign runs: no waker is called, cloned or dropped, no payload dropped.
+//! - A publish takes the next sequence number under the lock of its channel's shard, and stores the
+//!   event under the same lock. So whoever holds the locks of some channels knows that every number
+//!   handed out for them is stored, and that the hub's sequence is an exact position for them.
+
+mod alarm;
+mod drain;
+mod park;
+mod publish;
+mod quota;
+
+use std::{
+    hash::BuildHasher,
+    num::NonZeroU64,
+    sync::{Arc, OnceLock, Weak},
+    time::Instant,
+};
+
+use self::quota::Quota;
+pub(crate) use self::{
+    alarm::Alarm,
+    park::{Ask, Parts},
+};
+use crate::{
+    channel::Channel,
+    config::Config,
+    cursor::Cursor,
+    history::Evicted,
+    shard::{BATCH, Counts, Holds, Shard},
+    sync::{AtomicU8, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, Padded, RandomState},
+    wake::{Panics, WakeList},
+};
+
+/// What every publish writes to.
+struct Traffic {
+    /// The last number handed out.
+    sequence: AtomicU64,
+    /// The weight of all histories.
+    history_bytes: AtomicUsize,
+}
+
+/// What all shards of a hub share. It knows the shards, but does not keep them alive.
+pub(crate) struct Common {
+    pub(crate) config: Config,
+    /// Tick 0.
+    pub(crate) base: Instant,
+    epoch: NonZeroU64,
+    keys: RandomState,
+    /// Set once, when the hub is made.
+    cells: OnceLock<Box<[Weak<Cell>]>>,
+    phase: AtomicU8,
+    waits: Quota,
+    channels: Quota,
+    traffic: Padded<Traffic>,
+    pub(crate) alarm: Padded<Alarm>,
+}
+
+/// A shard and its lock. A wait keeps its shards alive by their own counts: one count for the whole
+/// hub would be written to by all cores at every wait.
+pub(crate) struct Cell {
+    index: usize,
+    pub(crate) common: Arc<Common>,
+    shard: Mutex<Shard>,
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        // The driver looks whether this was the last.
+        self.common.alarm.ring();
+    }
+}
+
+/// How far a hub is from its end. Read under any shard's lock, it is exact: a phase is set before
+/// all shards are visited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Open = 0,
+    Draining = 1,
+    Closed = 2,
+}
+
+impl Common {
+    fn sequence(&self) -> u64 {
+        self.traffic.sequence.load(Ordering::Relaxed)
+    }
+
+    fn next_sequence(&self) -> u64 {
+        self.traffic.sequence.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(crate) fn cursor(&self, sequence: u64) -> Cursor {
+        Cursor::new(self.epoch, sequence)
+    }
+
+    /// A number that no other hub of the process has, as far as chance allows.
+    pub(crate) fn id(&self) -> u64 {
+        self.epoch.get()
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Open,
+            1 => Phase::Draining,
+            _ => Phase::Closed,
+        }
+    }
+
+    /// The shards that are still needed by the hub or a wait.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = Arc<Cell>> + '_ {
+        self.cells.get().into_iter().flatten().filter_map(Weak::upgrade)
+    }
+
+    /// The shard of an index, unless it is past the last (`Err`) or no longer needed (`Ok(None)`).
+    pub(crate) fn cell(&self, index: usize) -> Result<Option<Arc<Cell>>, Past> {
+        let cells = self.cells.get().ok_or(Past)?;
+        cells.get(index).ok_or(Past).map(Weak::upgrade)
+    }
+
+    /// Makes the bytes of evicted events free again.
+    fn give_back(&self, gone: &Evicted) {
+        if gone.weight > 0 {
+            self.traffic.history_bytes.fetch_sub(gone.weight, Ordering::Relaxed);
+        }
+    }
+
+    /// Collects the permits that shards have to spare, because somebody found none.
+    fn collect_permits(&self) {
+        for cell in self.cells() {
+            let mut shard = cell.lock();
+            shard.forget_remnants();
+            self.waits.give(std::mem::take(&mut shard.spare_waits));
+            self.channels.give(std::mem::take(&mut shard.spare_channels));
+        }
+    }
+}
+
+impl Cell {
+    fn lock(&self) -> MutexGuard<'_, Shard> {
+        self.shard.lock()
+    }
+
+    /// Makes sure, as far as the quotas allow, that one wait and one channel find their permits.
+    fn refill(&self, shard: &mut Shard) {
+        if shard.spare_waits == 0 {
+            shard.spare_waits = self.common.waits.take();
+        }
+        if shard.spare_channels == 0 {
+            shard.spare_channels = self.common.channels.take();
+        }
+    }
+
+    /// Gives permits back that the shard has in plenty.
+    fn trim(&self, shard: &mut Shard) {
+        self.common.waits.trim(&mut shard.spare_waits);
+        self.common.channels.trim(&mut shard.spare_channels);
+    }
+
+    /// Does one batch of what is due. True if there may be more.
+    pub(crate) fn turn(&self, now: u64) -> (bool, Panics) {
+        let (mut wakers, mut gone, mut steps) = (WakeList::default(), Evicted::default(), BATCH);
+        let mut shard = self.lock();
+        shard.turn(now, &mut steps, &mut wakers, &mut gone);
+        self.trim(&mut shard);
+        drop(shard);
+        self.common.give_back(&gone);
+        (steps == 0, wakers.wake())
+    }
+
+    pub(crate) fn next_turn(&self) -> Option<u64> {
+        self.lock().next_turn()
+    }
+}
+
+/// All shards of one hub.
+pub(crate) struct Registry {
+    pub(crate) common: Arc<Common>,
+    cells: Box<[Arc<Cell>]>,
+}
+
+impl Registry {
+    pub(crate) fn new(config: Config, base: Instant) -> Self {
+        let keys = RandomState::new();
+        // Keys of their own, so that the epoch tells nothing about the keys of the hash table.
+        let epoch = RandomState::new().hash_one(0);
+        let shards = config.shards;
+        let common = Arc::new(Common {
+            base,
+            epoch: NonZeroU64::new(epoch).unwrap_or(NonZeroU64::MIN),
+            keys,
+            cells: OnceLock::new(),
+            phase: AtomicU8::new(Phase::Open as u8),
+            waits: Quota::new(config.max_waits, shards),
+            channels: Quota::new(config.max_channels, shards),
+            traffic: Padded(Traffic {
+                sequence: AtomicU64::new(0),
+                history_bytes: AtomicUsize::new(0),
+            }),
+            alarm: Padded(Alarm::new()),
+            config,
+        });
+        let cell = |index| {
+            let common = Arc::clone(&common);
+            Arc::new(Cell { index, common, shard: Mutex::new(Shard::new()) })
+        };
+        let cells: Box<[_]> = (0..shards).map(cell).collect();
+        let weak = cells.iter().map(Arc::downgrade).collect();
+        assert!(common.cells.set(weak).is_ok(), "set once");
+        Self { common, cells }
+    }
+
+    /// The hash of a name, and its shard.
+    fn locate(&self, name: &str) -> (u64, &Arc<Cell>) {
+        let hash = self.common.keys.hash_one(name);
+        // The table in the shard uses the lowest and the highest bits.
+        let index = (hash >> 32) as usize & (self.cells.len() - 1);
+        (hash, self.cells.get(index).expect("the number of shards is a power of two"))
+    }
+
+    /// The hub's position, exact for every event whose publish has returned.
+    pub(crate) fn cursor(&self) -> Cursor {
+        self.common.cursor(self.common.sequence())
+    }
+
+    /// What all shards hold, and what has happened in them. Does what is due first, so that it is
+    /// right even where no driver runs.
+    pub(crate) fn stats(&self, now: u64) -> (Holds, Counts) {
+        let (mut holds, mut counts) = (Holds::default(), Counts::default());
+        for cell in &self.cells {
+            while let (true, panics) = cell.turn(now) {
+                panics.resume();
+            }
+            let (here, then) = {
+                let shard = cell.lock();
+                (shard.holds(), shard.counts)
+            };
+            holds.add(here);
+            counts.add(then);
+        }
+        (holds, counts)
+    }
+
+    /// What one channel holds; nothing if there is no such channel now.
+    pub(crate) fn channel_stats(&self, channel: &Channel, now: u64) -> Option<Holds> {
+        let (hash, cell) = self.locate(channel.as_str());
+        let mut gone = Evicted::default();
+        let mut shard = cell.lock();
+        let key = shard.find(hash, channel.as_str())?;
+        shard.expire(key, now, &mut usize::MAX.clone(), &mut gone);
+        let holds = shard.channel_holds(key);
+        drop(shard);
+        self.common.give_back(&gone);
+        holds
+    }
+
+    #[cfg(test)]
+    pub(crate) fn validate(&self) {
+        let mut bytes = 0;
+        for cell in &self.cells {
+            cell.lock().validate();
+            bytes += cell.lock().holds().bytes;
+        }
+        assert_eq!(bytes, self.common.traffic.history_bytes.load(Ordering::Relaxed));
+    }
+}
+
+/// An index past the last shard.
+pub(crate) struct Past;

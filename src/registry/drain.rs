@@ -1,0 +1,62 @@
+//! Letting every parked poll go, and taking no more.
+
+use super::{Phase, Registry};
+use crate::{
+    history::Evicted,
+    shard::BATCH,
+    sync::Ordering,
+    wake::{Panics, WakeList},
+};
+
+impl Registry {
+    /// Enters a phase, and has the waits that are parked end one after the other over `over` ticks
+    /// from `now`, but none later than its own deadline.
+    pub(crate) fn drain(&self, phase: Phase, now: u64, over: u64) {
+        // Set before the shards are visited: who parked before is visited, who comes after sees it.
+        self.common.phase.fetch_max(phase as u8, Ordering::Relaxed);
+        let waits: usize = self.cells.iter().map(|cell| cell.lock().holds().waits).sum();
+        let step = |place: usize| over.saturating_mul(place as u64) / waits.max(1) as u64;
+        let (mut visited, mut panics, mut wakers) = (0, Panics::default(), WakeList::default());
+        for cell in &self.cells {
+            let mut from = 0;
+            loop {
+                let mut shard = cell.lock();
+                let keys: Vec<_> = shard.waiters_from(from).take(BATCH).collect();
+                for &key in &keys {
+                    let deadline = (over > 0).then(|| now + step(visited));
+                    visited += usize::from(shard.waiter(key).lead);
+                    shard.drain(key, deadline, &mut wakers);
+                }
+                drop(shard);
+                panics = panics.and(wakers.wake());
+                match keys.last() {
+                    Some(last) => from = last + 1,
+                    None => break,
+                }
+            }
+        }
+        panics.resume();
+    }
+
+    /// Takes nothing more, ends every wait and lets every event go.
+    pub(crate) fn close(&self, now: u64) {
+        self.drain(Phase::Closed, now, 0);
+        for cell in &self.cells {
+            let mut from = 0;
+            loop {
+                let mut gone = Evicted::default();
+                let mut shard = cell.lock();
+                let keys: Vec<_> = shard.channels_from(from).take(BATCH).collect();
+                for &key in &keys {
+                    shard.delete(key, &mut gone);
+                }
+                drop(shard);
+                self.common.give_back(&gone);
+                match keys.last() {
+                    Some(last) => from = last + 1,
+                    None => break,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Publishing, and deleting.
+
+use std::sync::Arc;
+
+use super::{Cell, Phase, Registry};
+use crate::{
+    channel::Channel,
+    event::{Event, Stored},
+    history::{Bounds, Evicted, Held},
+    outcome::{PublishError, Published},
+    sync::Ordering,
+    waiters::State,
+    wake::WakeList,
+};
+
+/// An event that has its place in the history.
+struct Placed {
+    sequence: u64,
+    /// The deadline of a timer that was set for it.
+    timer: Option<u64>,
+    /// Whether waits are left to be woken.
+    more: bool,
+}
+
+enum Failed {
+    Short,
+    Refused(PublishError),
+}
+
+impl Registry {
+    /// Stores an event that is too old at the tick `expires`, and wakes who waits for it. Also
+    /// returns the deadline of a timer that was set.
+    pub(crate) fn publish(
+        &self,
+        channel: &Channel,
+        event: Event,
+        now: u64,
+        expires: u64,
+    ) -> Result<(Published, Option<u64>), PublishError> {
+        let config = &self.common.config;
+        if event.payload().len() > config.max_payload_bytes {
+            return Err(PublishError::Payload { max_bytes: config.max_payload_bytes });
+        }
+        if channel.as_str().len() > config.max_channel_name_bytes {
+            return Err(PublishError::ChannelName { max_bytes: config.max_channel_name_bytes });
+        }
+        let (hash, cell) = self.locate(channel.as_str());
+        let stored = Stored::new(channel.clone(), event);
+        let mut wakers = WakeList::default();
+        let mut place = || cell.place(hash, &stored, now, expires, &mut wakers);
+        let placed = place().or_else(|failed| match failed {
+            Failed::Refused(error) => Err(error),
+            Failed::Short => {
+                self.common.collect_permits();
+                place().map_err(|failed| match failed {
+                    Failed::Refused(error) => error,
+                    Failed::Short => PublishError::Channels { max: config.max_channels },
+                })
+            }
+        });
+        let Placed { sequence, timer, more } = placed?;
+        let woken = cell.wake_rest(hash, channel, sequence, State::Woken, wakers, more);
+        Ok((Published { cursor: self.common.cursor(sequence), woken }, timer))
+    }
+
+    /// Lets all events of a channel go and ends its waits. False if there is no such channel.
+    pub(crate) fn delete(&self, channel: &Channel) -> bool {
+        let (hash, cell) = self.locate(channel.as_str());
+        let (mut gone, mut wakers) = (Evicted::default(), WakeList::default());
+        let mut shard = cell.lock();
+        let Some(key) = shard.find(hash, channel.as_str()) else { return false };
+        // Who registers from now on waits for a new channel of the same name.
+        let sequence = self.common.next_sequence();
+        let more = shard.end_before(key, sequence, State::Deleted, &mut wakers);
+        let deleted = shard.delete(key, &mut gone);
+        drop(shard);
+        self.common.give_back(&gone);
+        cell.wake_rest(hash, channel, sequence, State::Deleted, wakers, more);
+        deleted
+    }
+}
+
+impl Cell {
+    /// Gives an event its number and its place, both under the lock, and takes the first wakers.
+    fn place(
+        &self,
+        hash: u64,
+        stored: &Arc<Stored>,
+        now: u64,
+        expires: u64,
+        wakers: &mut WakeList,
+    ) -> Result<Placed, Failed> {
+        let common = &self.common;
+        let config = &common.config;
+        let (mut expired, mut pushed_out) = (Evicted::default(), Evicted::default());
+        let mut shard = self.lock();
+        if common.phase() == Phase::Closed {
+            return Err(Failed::Refused(PublishError::Closed));
+        }
+        let key = match shard.find(hash, stored.channel.as_str()) {
+            Some(key) => key,
+            None => {
+                self.refill(&mut shard);
+                shard.open(hash, &stored.channel).map_err(|_| Failed::Short)?
+            }
+        };
+        shard.expire(key, now, &mut usize::MAX.clone(), &mut expired);
+        common.give_back(&expired);
+
+        let weight = stored.event.weight();
+        let bounds = Bounds { events: config.history_events, bytes: config.history_bytes };
+        let (count, freed) = shard.pushed_out_by(key, weight, bounds);
+        let fits = |held: usize| {
+            let held = (held + weight).checked_sub(freed)?;
+            (held <= config.total_history_bytes).then_some(held)
+        };
+        let total = &common.traffic.history_bytes;
+        if total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
+            shard.retire(key);
+            let max_bytes = config.total_history_bytes;
+            drop(shard);
+            return Err(Failed::Refused(PublishError::TotalHistory { max_bytes }));
+        }
+        let sequence = common.next_sequence();
+        let held = Held { sequence, expires, stored: Arc::clone(stored) };
+        let timer = shard.store(key, held, count, &mut pushed_out);
+        let more = shard.end_before(key, sequence, State::Woken, wakers);
+        drop(shard);
+        Ok(Placed { sequence, timer, more })
+    }
+
+    /// Wakes the waits that were taken, then the rest in batches, each under a lock of its own: the
+    /// other channels of the shard wait for one batch at most. Waits that register meanwhile have
+    /// seen the sequence and are left alone. Returns how many were woken.
+    fn wake_rest(
+        &self,
+        hash: u64,
+        channel: &Channel,
+        sequence: u64,
+        state: State,
+        mut wakers: WakeList,
+        mut more: bool,
+    ) -> usize {
+        let mut woken = wakers.len();
+        let mut panics = wakers.wake();
+        while more {
+            let mut shard = self.lock();
+            // The channel may be gone by now, or another one of its name; the sequence tells.
+            let key = shard.find(hash, channel.as_str());
+            more = key.is_some_and(|key| shard.end_before(key, sequence, state, &mut wakers));
+            drop(shard);
+            woken += wakers.len();
+            panics = panics.and(wakers.wake());
+        }
+        panics.resume();
+        woken
+    }
+}

@@ -1,0 +1,474 @@
+//! Some of a hub's channels, with the waits that are parked on them and the timers of both.
+//!
+//! A state machine: it is told the time, calls nobody and drops nothing foreign. Wakers and
+//! payloads leave through `WakeList` and `Evicted`, for the caller to act on once it has unlocked.
+//!
+//! The life of a channel's record: it is opened by the first publish or parked poll, and forgotten
+//! when no wait has it, nothing is held, and the last event has *settled*, that is, would be too
+//! old by now in any case. Its floor then merges into the shard's floor, with which new records
+//! start: a cursor below that is older than the history's age. A record that waits for nothing but
+//! to settle (its events were deleted) is a *remnant*; it no longer counts as a channel.
+
+use std::task::Waker;
+
+use hashbrown::HashTable;
+
+use crate::{
+    channel::Channel,
+    history::{Bounds, Evicted, Held, History},
+    queue::{Linked, Links, Queue},
+    slab::Slab,
+    waiters::{State, Waiter},
+    wake::WakeList,
+    wheel::{Timed, Timer, Wheel},
+};
+
+/// How many waits are woken, or timers moved, before the lock is let go.
+pub(crate) const BATCH: usize = if cfg!(loom) { 2 } else { 64 };
+
+/// What a channel holds.
+struct Record {
+    name: Channel,
+    hash: u64,
+    history: History,
+    /// Waits in the order in which they registered. Invariant: all are `Parked`.
+    queue: Queue,
+    /// Records of waits that point here, in the queue or no more.
+    waiters: usize,
+    /// When the oldest event is too old, or the last one has settled.
+    timer: Timer,
+    /// The tick at which the last event has settled.
+    settles: u64,
+    /// The place among the remnants, if `is_remnant`.
+    links: Links,
+    is_remnant: bool,
+}
+
+impl Timed for Record {
+    fn timer(&self) -> &Timer {
+        &self.timer
+    }
+
+    fn timer_mut(&mut self) -> &mut Timer {
+        &mut self.timer
+    }
+}
+
+impl Linked for Record {
+    fn links_mut(&mut self) -> &mut Links {
+        &mut self.links
+    }
+}
+
+/// What has happened in a shard since it was made.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) published: u64,
+    pub(crate) delivered: u64,
+    pub(crate) timed_out: u64,
+    pub(crate) gaps: u64,
+    pub(crate) deleted: u64,
+    pub(crate) drained: u64,
+    pub(crate) refused: u64,
+    pub(crate) dropped: u64,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.published += other.published;
+        self.delivered += other.delivered;
+        self.timed_out += other.timed_out;
+        self.gaps += other.gaps;
+        self.deleted += other.deleted;
+        self.drained += other.drained;
+        self.refused += other.refused;
+        self.dropped += other.dropped;
+    }
+}
+
+/// What a shard holds now.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Holds {
+    pub(crate) waits: usize,
+    pub(crate) channels: usize,
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Holds {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.waits += other.waits;
+        self.channels += other.channels;
+        self.events += other.events;
+        self.bytes += other.bytes;
+    }
+}
+
+/// A permit was wanted and the shard has none to spare.
+#[derive(Debug)]
+pub(crate) enum Short {
+    Waits,
+    Channels,
+}
+
+pub(crate) struct Shard {
+    /// (hash, key of the record): growing the table asks no record for its hash.
+    names: HashTable<(u64, u32)>,
+    channels: Slab<Record>,
+    waiters: Slab<Waiter>,
+    /// The deadlines of waits.
+    holds: Wheel,
+    /// The timers of channels.
+    ages: Wheel,
+    remnants: Queue,
+    floor: u64,
+    /// The latest time that the shard was told.
+    now: u64,
+    waits: usize,
+    events: usize,
+    bytes: usize,
+    pub(crate) counts: Counts,
+    /// Waits that may still park here without asking the hub's quota.
+    pub(crate) spare_waits: usize,
+    /// Channels that may still be opened here without asking the hub's quota.
+    pub(crate) spare_channels: usize,
+}
+
+impl Shard {
+    pub(crate) fn new() -> Self {
+        Self {
+            names: HashTable::new(),
+            channels: Slab::new(),
+            waiters: Slab::new(),
+            holds: Wheel::new(),
+            ages: Wheel::new(),
+            remnants: Queue::new(),
+            floor: 0,
+            now: 0,
+            waits: 0,
+            events: 0,
+            bytes: 0,
+            counts: Counts::default(),
+            spare_waits: 0,
+            spare_channels: 0,
+        }
+    }
+
+    pub(crate) fn holds(&self) -> Holds {
+        Holds {
+            waits: self.waits,
+            channels: self.channels.len() - self.remnants.len(),
+            events: self.events,
+            bytes: self.bytes,
+        }
+    }
+
+    // Channels.
+
+    pub(crate) fn find(&self, hash: u64, name: &str) -> Option<u32> {
+        let is_it =
+            |&(other, key): &(u64, u32)| other == hash && self.channels[key].name.as_str() == name;
+        self.names.find(hash, is_it).map(|&(_, key)| key)
+    }
+
+    /// Makes the record of a channel that has none. Takes a permit.
+    pub(crate) fn open(&mut self, hash: u64, name: &Channel) -> Result<u32, Short> {
+        self.spare_channels = self.spare_channels.checked_sub(1).ok_or(Short::Channels)?;
+        let key = self.channels.insert(Record {
+            name: name.clone(),
+            hash,
+            history: History::new(self.floor),
+            queue: Queue::new(),
+            waiters: 0,
+            timer: Timer::new(),
+            settles: 0,
+            links: Links::new(),
+            is_remnant: false,
+        });
+        self.names.insert_unique(hash, (hash, key), |&(hash, _)| hash);
+        Ok(key)
+    }
+
+    /// The waits on a channel, and what its history holds.
+    pub(crate) fn channel_holds(&self, key: u32) -> Option<Holds> {
+        let record = &self.channels[key];
+        (!record.is_remnant).then(|| Holds {
+            waits: record.waiters,
+            channels: 1,
+            events: record.history.len(),
+            bytes: record.history.weight(),
+        })
+    }
+
+    /// Whether a poll since `sequence` would find anything, and whether it would miss anything.
+    pub(crate) fn look(&self, key: Option<u32>, sequence: u64) -> (bool, bool) {
+        let Some(record) = key.map(|key| &self.channels[key]) else {
+            return (false, sequence < self.floor);
+        };
+        let history = &record.history;
+        (history.latest().is_some_and(|latest| sequence < latest), sequence < history.floor())
+    }
+
+    /// The events of a channel after `sequence`, in order.
+    pub(crate) fn after(&self, key: Option<u32>, sequence: u64) -> impl Iterator<Item = &Held> {
+        let history = key.map(|key| &self.channels[key].history);
+        history.into_iter().flat_map(move |history| history.after(sequence))
+    }
+
+    /// Lets the events of a channel go that are too old.
+    pub(crate) fn expire(&mut self, key: u32, now: u64, steps: &mut usize, gone: &mut Evicted) {
+        self.now = self.now.max(now);
+        self.evict(key, gone, |history, gone| history.expire(now, steps, gone));
+    }
+
+    /// How many events, of what weight, a new event of `weight` would push out.
+    pub(crate) fn pushed_out_by(&self, key: u32, weight: usize, bounds: Bounds) -> (usize, usize) {
+        self.channels[key].history.pushed_out_by(weight, bounds)
+    }
+
+    /// Stores an event and lets the `count` oldest go. Returns the deadline of the channel's timer
+    /// if that had to be set.
+    pub(crate) fn store(
+        &mut self,
+        key: u32,
+        held: Held,
+        count: usize,
+        gone: &mut Evicted,
+    ) -> Option<u64> {
+        self.revive(key);
+        self.events += 1;
+        self.bytes += held.stored.event.weight();
+        self.counts.published += 1;
+        let record = &mut self.channels[key];
+        record.settles = record.settles.max(held.expires);
+        self.evict(key, gone, |history, gone| history.push(held, count, gone));
+        let record = &self.channels[key];
+        if record.timer.is_set() {
+            return None;
+        }
+        let deadline = record.history.next_expiry()?;
+        self.ages.insert(&mut self.channels, key, deadline);
+        Some(deadline)
+    }
+
+    /// Lets all events of a channel go. Its waits are still to be woken. False if there was
+    /// nothing to delete.
+    pub(crate) fn delete(&mut self, key: u32, gone: &mut Evicted) -> bool {
+        if self.channels[key].is_remnant {
+            return false;
+        }
+        self.evict(key, gone, History::clear);
+        self.retire(key);
+        true
+    }
+
+    /// Channels from `key` on, for walks in steps.
+    pub(crate) fn channels_from(&self, key: u32) -> impl Iterator<Item = u32> + '_ {
+        self.channels.keys_from(key)
+    }
+
+    fn evict(&mut self, key: u32, gone: &mut Evicted, by: impl FnOnce(&mut History, &mut Evicted)) {
+        let (events, bytes) = (gone.len(), gone.weight);
+        by(&mut self.channels[key].history, gone);
+        self.events -= gone.len() - events;
+        self.bytes -= gone.weight - bytes;
+    }
+
+    /// Makes a channel of a remnant again.
+    fn revive(&mut self, key: u32) {
+        if std::mem::take(&mut self.channels[key].is_remnant) {
+            self.remnants.remove(&mut self.channels, key);
+        }
+    }
+
+    /// Forgets a channel that nothing needs any more, or makes a remnant of it.
+    pub(crate) fn retire(&mut self, key: u32) {
+        let record = &mut self.channels[key];
+        if record.waiters > 0 || !record.history.is_empty() {
+            return;
+        }
+        if record.settles <= self.now || record.history.floor() <= self.floor {
+            self.forget(key);
+        } else if !std::mem::replace(&mut record.is_remnant, true) {
+            debug_assert!(record.timer.is_set(), "a timer ends every remnant");
+            self.remnants.push(&mut self.channels, key);
+        }
+    }
+
+    /// Forgets a channel; gives its permit back.
+    fn forget(&mut self, key: u32) {
+        self.revive(key);
+        self.ages.remove(&mut self.channels, key);
+        let Some(record) = self.channels.remove(key) else { return };
+        debug_assert_eq!((record.waiters, record.history.len()), (0, 0), "nothing needs it");
+        self.floor = self.floor.max(record.history.floor());
+        if let Ok(entry) = self.names.find_entry(record.hash, |&(_, other)| other == key) {
+            entry.remove();
+        }
+        self.spare_channels += 1;
+        if self.names.len() * 8 < self.names.capacity() {
+            self.names.shrink_to(self.names.len() * 2, |&(hash, _)| hash);
+        }
+    }
+
+    /// Forgets up to a batch of remnants early: the hub is short of channels. Clients whose cursor
+    /// is older than the events that were deleted may be told of a gap that is not theirs.
+    pub(crate) fn forget_remnants(&mut self) {
+        for _ in 0..BATCH {
+            let Some(key) = self.remnants.front() else { return };
+            self.forget(key);
+        }
+    }
+
+    // Waits.
+
+    /// How many waits a channel has.
+    pub(crate) fn waiters(&self, key: Option<u32>) -> usize {
+        key.map_or(0, |key| self.channels[key].waiters)
+    }
+
+    /// Parks a wait on a channel, which is opened if it has no record yet. Who has a deadline is
+    /// the lead, and takes a permit.
+    pub(crate) fn park(
+        &mut self,
+        channel: Option<u32>,
+        (hash, name): (u64, &Channel),
+        deadline: Option<u64>,
+        registered: u64,
+        waker: Waker,
+    ) -> Result<u32, (Short, Waker)> {
+        if deadline.is_some() && self.spare_waits == 0 {
+            return Err((Short::Waits, waker));
+        }
+        let channel = match channel.map_or_else(|| self.open(hash, name), Ok) {
+            Ok(channel) => channel,
+            Err(short) => return Err((short, waker)),
+        };
+        self.revive(channel);
+        let key = self.waiters.insert(Waiter::new(channel, deadline.is_some(), registered, waker));
+        let record = &mut self.channels[channel];
+        record.waiters += 1;
+        record.queue.push(&mut self.waiters, key);
+        if let Some(deadline) = deadline {
+            self.waits += 1;
+            self.spare_waits -= 1;
+            self.holds.insert(&mut self.waiters, key, deadline);
+        }
+        Ok(key)
+    }
+
+    /// The record of a parked wait.
+    pub(crate) fn waiter(&self, key: u32) -> &Waiter {
+        &self.waiters[key]
+    }
+
+    /// Swaps the waker of a parked wait.
+    pub(crate) fn set_waker(&mut self, key: u32, waker: &mut Option<Waker>) {
+        std::mem::swap(&mut self.waiters[key].waker, waker);
+    }
+
+    /// Frees the record of a wait, whatever state it is in. The future that owns it does this, once.
+    pub(crate) fn leave(&mut self, key: u32) -> Option<Waker> {
+        self.holds.remove(&mut self.waiters, key);
+        let Waiter { channel, state, .. } = self.waiters[key];
+        let record = &mut self.channels[channel];
+        record.waiters -= 1;
+        if state == State::Parked {
+            record.queue.remove(&mut self.waiters, key);
+        }
+        let waiter = self.waiters.remove(key)?;
+        if waiter.lead {
+            self.waits -= 1;
+            self.spare_waits += 1;
+        }
+        self.retire(channel);
+        waiter.waker
+    }
+
+    /// Ends the waits of a channel that registered before `sequence`; true if a batch was not
+    /// enough.
+    pub(crate) fn end_before(
+        &mut self,
+        channel: u32,
+        sequence: u64,
+        state: State,
+        wakers: &mut WakeList,
+    ) -> bool {
+        for _ in 0..BATCH {
+            match self.first_before(channel, sequence) {
+                Some(key) => self.end(key, state, wakers),
+                None => return false,
+            }
+        }
+        self.first_before(channel, sequence).is_some()
+    }
+
+    fn first_before(&self, channel: u32, sequence: u64) -> Option<u32> {
+        let first = self.channels[channel].queue.front()?;
+        (self.waiters[first].registered < sequence).then_some(first)
+    }
+
+    fn end(&mut self, key: u32, state: State, wakers: &mut WakeList) {
+        let waiter = &mut self.waiters[key];
+        waiter.state = state;
+        wakers.push(waiter.waker.take());
+        self.channels[waiter.channel].queue.remove(&mut self.waiters, key);
+    }
+
+    /// Brings the deadline of a parked wait forward, as a drain does; now if `deadline` is none.
+    pub(crate) fn drain(&mut self, key: u32, deadline: Option<u64>, wakers: &mut WakeList) {
+        let waiter = &mut self.waiters[key];
+        if !waiter.lead || waiter.state != State::Parked {
+            return;
+        }
+        let Some(deadline) = deadline else { return self.end(key, State::Drained, wakers) };
+        if waiter.timer.deadline().is_none_or(|own| deadline < own) {
+            waiter.draining = true;
+            self.holds.remove(&mut self.waiters, key);
+            self.holds.insert(&mut self.waiters, key, deadline);
+        }
+    }
+
+    /// Records of waits from `key` on, for walks in steps.
+    pub(crate) fn waiters_from(&self, key: u32) -> impl Iterator<Item = u32> + '_ {
+        self.waiters.keys_from(key)
+    }
+
+    // Time.
+
+    /// Ends waits whose deadline has come and lets events go that are too old, for as long as
+    /// `steps` last. If any are left, nothing more is due.
+    pub(crate) fn turn(
+        &mut self,
+        now: u64,
+        steps: &mut usize,
+        wakers: &mut WakeList,
+        gone: &mut Evicted,
+    ) {
+        self.now = self.now.max(now);
+        while let Some(key) = self.holds.pop(&mut self.waiters, now, steps) {
+            let waiter = &self.waiters[key];
+            if waiter.state == State::Parked {
+                let state = if waiter.draining { State::Drained } else { State::Expired };
+                self.end(key, state, wakers);
+            }
+        }
+        while let Some(key) = self.ages.pop(&mut self.channels, now, steps) {
+            self.expire(key, now, steps, gone);
+            let record = &self.channels[key];
+            let settles = (now < record.settles).then_some(record.settles);
+            match record.history.next_expiry().or(settles) {
+                Some(deadline) => self.ages.insert(&mut self.channels, key, deadline),
+                None => self.retire(key),
+            }
+        }
+    }
+
+    /// The next tick at which [`Shard::turn`] has something to do.
+    pub(crate) fn next_turn(&self) -> Option<u64> {
+        [self.holds.next(), self.ages.next()].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod validate;

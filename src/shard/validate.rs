@@ -1,0 +1,44 @@
+//! Recounts every invariant of a shard, for tests.
+
+use super::{Shard, State};
+
+impl Shard {
+    pub(crate) fn validate(&mut self) {
+        self.holds.validate(&self.waiters);
+        self.ages.validate(&self.channels);
+        let remnants = self.remnants.validate(&mut self.channels);
+        assert_eq!(self.names.len(), self.channels.len(), "each channel has its name");
+        let (mut waiters, mut parked, mut events, mut bytes) = (0, 0, 0, 0);
+        for key in self.channels.keys_from(0).collect::<Vec<_>>() {
+            let record = &self.channels[key];
+            record.history.validate();
+            let (hash, name) = (record.hash, record.name.clone());
+            assert_eq!(self.find(hash, name.as_str()), Some(key), "a channel is found by its name");
+            assert_eq!(record.is_remnant, remnants.contains(&key), "remnants are listed");
+            let needed = record.waiters > 0 || !record.history.is_empty();
+            assert_ne!(needed, record.is_remnant, "a channel is needed or a remnant");
+            assert!(needed || record.timer.is_set(), "a timer ends every remnant");
+            assert!(record.history.is_empty() || record.timer.is_set(), "events age");
+            waiters += record.waiters;
+            events += record.history.len();
+            bytes += record.history.weight();
+            let queued = record.queue.validate(&mut self.waiters);
+            parked += queued.len();
+            for waiter in queued.into_iter().map(|key| &self.waiters[key]) {
+                assert_eq!((waiter.channel, waiter.state), (key, State::Parked));
+                assert!(waiter.waker.is_some(), "a parked wait can be woken");
+                assert!(!waiter.lead || waiter.timer.is_set(), "a parked lead has a deadline");
+            }
+        }
+        assert_eq!(waiters, self.waiters.len(), "each wait has its channel");
+        assert_eq!((events, bytes), (self.events, self.bytes), "the history is counted");
+        let all: Vec<_> = self.waiters.keys_from(0).map(|key| &self.waiters[key]).collect();
+        assert_eq!(
+            all.iter().filter(|waiter| waiter.lead).count(),
+            self.waits,
+            "leads are counted"
+        );
+        let listed = all.iter().filter(|waiter| waiter.state == State::Parked).count();
+        assert_eq!(listed, parked, "who is parked is in a queue");
+    }
+}

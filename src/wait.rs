@@ -1,0 +1,203 @@
+//! Waiting for events: once, or again and again.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures_core::Stream;
+
+use crate::{
+    cursor::{Cursor, Since},
+    driver::{self, Now},
+    outcome::{Refused, Waited},
+    registry::{Ask, Parts},
+};
+
+/// A poll of one or more channels, from [`Hub::wait`](crate::Hub::wait).
+///
+/// Nothing happens before it is first polled: then it is answered from the history if that has
+/// anything for it, else it is registered, and its hold begins. Dropping it at any moment frees all
+/// that it held; events that it was woken for but did not return stay in the history.
+///
+/// Its outcome is a [`Waited`]. An event that is ready wins a tie against the deadline. Once it has
+/// returned its outcome it is pending for ever.
+///
+/// A hold runs out only on a tokio runtime with its time driver enabled; elsewhere a wait ends by
+/// events alone.
+#[must_use = "a wait does nothing unless it is polled"]
+pub struct Wait {
+    state: State,
+    since: Since,
+    hold: Duration,
+    max_events: u32,
+}
+
+enum State {
+    /// Not registered.
+    New(Parts),
+    /// Not to be registered: the reason, the hub's cursor when it was refused, and the hub's first.
+    Refused(Refused, Cursor),
+    /// Registered. Left by returning the outcome, or by `drop`, which both free the records.
+    Parked(Parts),
+    /// The outcome was returned. The parts are for the next round of a stream.
+    Ended(Option<Parts>),
+}
+
+impl Wait {
+    pub(crate) fn new(
+        parts: Result<Parts, Refused>,
+        now: Cursor,
+        hold: Duration,
+        max_events: usize,
+    ) -> Self {
+        let state = match parts {
+            Ok(parts) => State::New(parts),
+            Err(reason) => State::Refused(reason, now),
+        };
+        let max_events = max_events.try_into().unwrap_or(u32::MAX);
+        Self { state, since: Since::Now, hold, max_events }
+    }
+
+    /// Reads from a [`Cursor`] on, or from [`Since::Oldest`]. Default: [`Since::Now`].
+    ///
+    /// No effect once the wait was polled.
+    pub fn since(mut self, since: impl Into<Since>) -> Self {
+        self.since = since.into();
+        self
+    }
+
+    /// How long the wait may stay parked, from its first poll on; zero to be answered at once.
+    /// Default: the hub's `hold`. More than the hub's `max_hold` counts as `max_hold`.
+    ///
+    /// No effect once the wait was polled.
+    pub fn hold(mut self, hold: Duration) -> Self {
+        self.hold = hold;
+        self
+    }
+
+    /// The most events in one batch; zero counts as one. Default: the hub's `max_batch_events`.
+    pub fn max_events(mut self, max: usize) -> Self {
+        self.max_events = max.clamp(1, u32::MAX as usize) as u32;
+        self
+    }
+
+    /// Makes a wait that has ended a new one of the same channels.
+    fn renew(&mut self, since: Cursor) {
+        if let State::Ended(Some(parts)) = std::mem::replace(&mut self.state, State::Ended(None)) {
+            self.state = State::New(parts);
+            self.since = since.into();
+        }
+    }
+}
+
+impl Future for Wait {
+    type Output = Waited;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Waited> {
+        let wait = &mut *self;
+        let max_events = wait.max_events as usize;
+        let ended = match &mut wait.state {
+            State::New(parts) => {
+                let now = Now::of(parts.common());
+                let hold = wait.hold.min(parts.common().config.max_hold);
+                let deadline = (!hold.is_zero()).then(|| now.after(hold));
+                let ask = Ask { since: wait.since, deadline, max_events };
+                let ended = parts.start(&ask, cx.waker(), now.tick());
+                if let (None, Some(deadline)) = (&ended, deadline) {
+                    driver::watch(parts.common(), deadline, now);
+                }
+                ended
+            }
+            State::Parked(parts) => parts.resume(max_events, cx.waker()),
+            State::Refused(reason, now) => {
+                let (reason, cursor) = (*reason, now.unmoved(wait.since));
+                wait.state = State::Ended(None);
+                return Poll::Ready(Waited::Refused { reason, cursor });
+            }
+            State::Ended(_) => return Poll::Pending,
+        };
+        let state = std::mem::replace(&mut wait.state, State::Ended(None));
+        wait.state = match (state, &ended) {
+            (State::New(parts) | State::Parked(parts), None) => State::Parked(parts),
+            (State::New(parts) | State::Parked(parts), Some(_)) => State::Ended(Some(parts)),
+            (state, _) => state,
+        };
+        ended.map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        if let State::Parked(parts) = &mut self.state {
+            parts.abandon();
+        }
+    }
+}
+
+impl fmt::Debug for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::New(_) => "new",
+            State::Refused(..) => "refused",
+            State::Parked(_) => "parked",
+            State::Ended(_) => "ended",
+        };
+        let mut out = f.debug_struct("Wait");
+        out.field("state", &state).field("since", &self.since).field("hold", &self.hold).finish()
+    }
+}
+
+/// The events of one or more channels as they come, from [`Hub::events`](crate::Hub::events).
+///
+/// For clients that can take a stream (server-sent events, WebSockets). The items are
+/// [`Waited::Events`], then at most one other outcome: the channel was deleted, the hub drains, or
+/// the stream was refused. It never yields [`Waited::TimedOut`].
+#[derive(Debug)]
+#[must_use = "a stream does nothing unless it is polled"]
+pub struct Events {
+    wait: Wait,
+    cursor: Option<Cursor>,
+}
+
+/// A quiet stream's position moves on this often, so that it does not fall behind what is held.
+const REFRESH: Duration = Duration::from_secs(25);
+
+impl Events {
+    pub(crate) fn new(wait: Wait) -> Self {
+        Self { wait: wait.hold(REFRESH), cursor: None }
+    }
+
+    /// The position up to which the stream has been read; none before it was first polled and then
+    /// only until the first event, or the first 25 seconds, have passed. Worth sending to the
+    /// client with a heartbeat.
+    pub fn cursor(&self) -> Option<Cursor> {
+        self.cursor
+    }
+}
+
+impl Stream for Events {
+    type Item = Waited;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Waited>> {
+        let stream = &mut *self;
+        loop {
+            if let State::Ended(_) = stream.wait.state {
+                return Poll::Ready(None);
+            }
+            let waited = ready!(Pin::new(&mut stream.wait).poll(cx));
+            stream.cursor = Some(waited.cursor());
+            match waited {
+                Waited::TimedOut { cursor } => stream.wait.renew(cursor),
+                Waited::Events(batch) => {
+                    stream.wait.renew(batch.cursor());
+                    return Poll::Ready(Some(Waited::Events(batch)));
+                }
+                other => return Poll::Ready(Some(other)),
+            }
+        }
+    }
+}

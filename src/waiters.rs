@@ -1,0 +1,77 @@
+//! The record of a parked poll.
+//!
+//! A wait has one record for each of its channels, in the shard of that channel. The first of them
+//! is its *lead*: it alone has the timer and counts as a wait. A record is freed by nobody but the
+//! future that owns it; everyone else only moves its [`State`] and takes its waker.
+
+use std::task::Waker;
+
+use crate::{
+    queue::{Linked, Links},
+    wheel::{Timed, Timer},
+};
+
+/// What has happened to a wait, as far as one of its channels knows.
+///
+/// The future decides the outcome when it is polled, from these and from the histories, all read
+/// under the locks: so an event that is there wins over everything that happened beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// In its channel's queue. Left for one of the others by whoever takes it out of the queue.
+    Parked,
+    /// An event came. Final; the history has the event, or knows that it is gone.
+    Woken,
+    /// The hold ran out. Final. On a lead only.
+    Expired,
+    /// The channel was deleted. Final.
+    Deleted,
+    /// The hub drains. Final. On a lead only.
+    Drained,
+}
+
+pub(crate) struct Waiter {
+    pub(crate) timer: Timer,
+    links: Links,
+    /// The key of the channel's record, which lives as long as this one.
+    pub(crate) channel: u32,
+    pub(crate) state: State,
+    pub(crate) lead: bool,
+    /// Set when a drain has brought the deadline forward.
+    pub(crate) draining: bool,
+    /// The hub's sequence when the wait registered. Nothing that its channels held up to here is
+    /// new to it, and a broadcast of a lower number was not meant for it.
+    pub(crate) registered: u64,
+    /// Invariant: there while `Parked`, taken by whoever ends that.
+    pub(crate) waker: Option<Waker>,
+}
+
+impl Waiter {
+    pub(crate) fn new(channel: u32, lead: bool, registered: u64, waker: Waker) -> Self {
+        Self {
+            timer: Timer::new(),
+            links: Links::new(),
+            channel,
+            state: State::Parked,
+            lead,
+            draining: false,
+            registered,
+            waker: Some(waker),
+        }
+    }
+}
+
+impl Linked for Waiter {
+    fn links_mut(&mut self) -> &mut Links {
+        &mut self.links
+    }
+}
+
+impl Timed for Waiter {
+    fn timer(&self) -> &Timer {
+        &self.timer
+    }
+
+    fn timer_mut(&mut self) -> &mut Timer {
+        &mut self.timer
+    }
+}

@@ -1,0 +1,69 @@
+//! Wakers on their way from a shard to where no lock is held.
+
+use std::{
+    panic::{self, AssertUnwindSafe},
+    task::Waker,
+};
+
+/// Wakers taken under a lock. They are woken, or dropped, after it: both may run foreign code that
+/// comes back for the same lock.
+#[derive(Default)]
+pub(crate) struct WakeList {
+    /// Most publishes wake one wait: that one needs no vector.
+    first: Option<Waker>,
+    rest: Vec<Waker>,
+}
+
+impl WakeList {
+    pub(crate) fn push(&mut self, waker: Option<Waker>) {
+        match self.first {
+            None => self.first = waker,
+            Some(_) => self.rest.extend(waker),
+        }
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Waker> {
+        self.rest.pop().or_else(|| self.first.take())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    /// Wakes all. A waker that panics takes none of the others with it: its panic is handed back,
+    /// for the caller to go on with when all work is done.
+    pub(crate) fn wake(&mut self) -> Panics {
+        let mut panics = Panics::default();
+        for waker in self.first.take().into_iter().chain(self.rest.drain(..)) {
+            if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                panics.0.get_or_insert(payload);
+            }
+        }
+        panics
+    }
+}
+
+impl FromIterator<Waker> for WakeList {
+    fn from_iter<I: IntoIterator<Item = Waker>>(wakers: I) -> Self {
+        let mut wakers = wakers.into_iter();
+        Self { first: wakers.next(), rest: wakers.collect() }
+    }
+}
+
+/// The first panic of a foreign waker, if there was one.
+#[derive(Default)]
+#[must_use]
+pub(crate) struct Panics(Option<Box<dyn std::any::Any + Send>>);
+
+impl Panics {
+    pub(crate) fn and(self, later: Self) -> Self {
+        Self(self.0.or(later.0))
+    }
+
+    /// Goes on with the panic, in the caller's name.
+    pub(crate) fn resume(self) {
+        if let Some(payload) = self.0 {
+            panic::resume_unwind(payload);
+        }
+    }
+}
