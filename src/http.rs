@@ -1,4 +1,66 @@
-//! Long polling over HTTP.
+//! Long polling over HTTP: the layer, the services, and what they understand and answer.
+//!
+//! # Polls
+//!
+//! A [`Route`] decides which requests are polls, and on what: a [`PathRoute`], or a closure over
+//! `&http::request::Parts`. A poll says with
+//!
+//! - `?cursor=` or the header field `longpoll-cursor` where it goes on: the cursor of an earlier
+//!   answer, or `oldest` for all that is held. Without one it waits for what comes from now on.
+//!   Conditional header fields are not used for this: proxies, compression and browsers change
+//!   them.
+//! - `?wait=` or `Prefer: wait=` (RFC 7240; answered with `preference-applied`) how many seconds it
+//!   may be held, up to the server's maximum; zero to be answered at once. The query goes before
+//!   the header field.
+//!
+//! A poll has no body; one that announces a body is refused, because a server that has unread bytes
+//! does not notice when the client leaves. Nothing of the request is kept while it is parked.
+//!
+//! # Answers
+//!
+//! | outcome | raw reply | JSON reply |
+//! |---|---|---|
+//! | events | 200, one payload as published | 200 `{"cursor","gap":false,"events":[…]}` |
+//! | timed out | 204 | 200 without events |
+//! | gap | as events, or 204, and `longpoll-gap: true` | the same, and `"gap":true` |
+//! | channel deleted | 410 | 410 |
+//! | drained while parked | as timed out; `connection: close` on HTTP/1 | the same |
+//! | refused: draining, or a limit | 503, `retry-after` | the same |
+//! | malformed cursor, wait, channel, body | 400, naming the field | the same |
+//!
+//! Every answer has `longpoll-cursor`, `cache-control: no-store` and
+//! `x-content-type-options: nosniff`. One only has no cursor: the 400 for a malformed cursor, since
+//! any position given there would have the client skip events. Errors are
+//! `application/problem+json` (RFC 9457). [`LongPollLayer`] can replace each answer.
+//!
+//! Why a timeout is no 408: browsers repeat a request that is answered with it by themselves. The
+//! empty answer is that of RFC 6202, section 5.4.
+//!
+//! # Where the layer stands
+//!
+//! Inside authentication and tracing, which then see every poll; outside `ConcurrencyLimit`,
+//! `Timeout`, `Buffer` and compression of the polled routes: a parked poll would hold their permit
+//! or run into their deadline.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower::{ServiceBuilder, limit::ConcurrencyLimitLayer};
+//! use tower_longpoll::{Hub, LongPollLayer, PathRoute};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let polls = LongPollLayer::new(Hub::new(), PathRoute::new("/events/{channel}")?)
+//!     .hold(Duration::from_secs(20))
+//!     .on_timeout(|_cursor| http::Response::new("{\"quiet\":true}".into()));
+//! let layers = ServiceBuilder::new()
+//!     // .layer(authentication)
+//!     .layer(polls)
+//!     .layer(ConcurrencyLimitLayer::new(100));
+//! # let _ = layers.service(tower::service_fn(|_: http::Request<()>| async {
+//! #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+//! # }));
+//! # Ok(())
+//! # }
+//! ```
 
 mod body;
 mod endpoint;

@@ -12,7 +12,7 @@ use crate::{
     driver::{self, Now},
     event::Event,
     outcome::{PublishError, Published},
-    registry::{Phase, Registry},
+    registry::{Phase, Registry, Times},
     wait::{Events, Wait},
 };
 
@@ -85,9 +85,8 @@ impl Hub {
     ) -> Result<Published, PublishError> {
         let common = &self.registry.common;
         let now = Now::of(common);
-        let expires = now.after(common.config.history_age);
-        let (published, timer) =
-            self.registry.publish(channel, event.into(), now.tick(), expires)?;
+        let times = Times { now: now.tick(), expires: now.after(common.config.history_age) };
+        let (published, timer) = self.registry.publish(channel, event.into(), times)?;
         if let Some(deadline) = timer {
             driver::watch(common, deadline, now);
         }

@@ -1,5 +1,7 @@
 //! First-in-first-out lists whose links live in the records of a [`Slab`].
 
+#![allow(clippy::indexing_slicing, reason = "slab keys: used only while their record lives")]
+
 use crate::slab::{NIL, Slab};
 
 /// The neighbours of a record in its queue.

@@ -25,6 +25,7 @@ use self::quota::Quota;
 pub(crate) use self::{
     alarm::Alarm,
     park::{Ask, Parts},
+    publish::Times,
 };
 use crate::{
     channel::Channel,
@@ -145,12 +146,12 @@ impl Cell {
     }
 
     /// Makes sure, as far as the quotas allow, that one wait and one channel find their permits.
-    fn refill(&self, shard: &mut Shard) {
+    fn refill(&self, shard: &mut Shard, frugal: bool) {
         if shard.spare_waits == 0 {
-            shard.spare_waits = self.common.waits.take();
+            shard.spare_waits = self.common.waits.take(frugal);
         }
         if shard.spare_channels == 0 {
-            shard.spare_channels = self.common.channels.take();
+            shard.spare_channels = self.common.channels.take(frugal);
         }
     }
 
@@ -231,9 +232,7 @@ impl Registry {
     pub(crate) fn stats(&self, now: u64) -> (Holds, Counts) {
         let (mut holds, mut counts) = (Holds::default(), Counts::default());
         for cell in &self.cells {
-            while let (true, panics) = cell.turn(now) {
-                panics.resume();
-            }
+            while cell.turn(now).0 {}
             let (here, then) = {
                 let shard = cell.lock();
                 (shard.holds(), shard.counts)

@@ -9,6 +9,8 @@
 //! start: a cursor below that is older than the history's age. A record that waits for nothing but
 //! to settle (its events were deleted) is a *remnant*; it no longer counts as a channel.
 
+#![allow(clippy::indexing_slicing, reason = "slab keys: used only while their record lives")]
+
 use std::task::Waker;
 
 use hashbrown::HashTable;

@@ -25,6 +25,8 @@
 //!   [`Wheel::pop`] may stop anywhere in a cascade, and records may come and go before it goes on.
 //! - A deadline that has passed counts as `elapsed`, and so fires before `elapsed` moves on.
 
+#![allow(clippy::indexing_slicing, reason = "slab keys: used only while their record lives")]
+
 use std::{cmp::Reverse, mem};
 
 use crate::slab::{NIL, Slab};

@@ -17,7 +17,7 @@ use super::{
     body::ReplyBody,
     query,
     reply::{CURSOR, Replies, cursor_value},
-    route::{Invalid, Routed},
+    route::{Invalid, Route, Routed},
 };
 use crate::{channel::Channel, cursor::Since, hub::Hub, random, wait::Wait};
 
@@ -25,10 +25,10 @@ use crate::{channel::Channel, cursor::Since, hub::Hub, random, wait::Wait};
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// How polls are read and answered.
-#[derive(Clone, Debug)]
-pub(super) struct Endpoint {
+/// Which requests are polls, and how they are read and answered.
+pub(super) struct Endpoint<R> {
     pub(super) hub: Hub,
+    pub(super) route: Arc<R>,
     pub(super) hold: Duration,
     pub(super) max_hold: Duration,
     pub(super) jitter_percent: u8,
@@ -51,16 +51,27 @@ pub(super) struct Held {
     applied: Option<u64>,
 }
 
-impl Endpoint {
-    pub(super) fn new(hub: Hub) -> Self {
+impl<R> Clone for Endpoint<R> {
+    fn clone(&self) -> Self {
+        let (hub, route, replies) = (self.hub.clone(), self.route.clone(), self.replies.clone());
+        Self { hub, route, replies, ..*self }
+    }
+}
+
+impl<R> Endpoint<R> {
+    pub(super) fn new(hub: Hub, route: R) -> Self {
         let hold = hub.default_hold();
         let replies = Replies { retry_after: 2, ..Replies::default() };
         let max_hold = Duration::from_secs(60);
-        Self { hub, hold, max_hold, jitter_percent: 10, replies: Arc::new(replies) }
+        let (route, replies) = (Arc::new(route), Arc::new(replies));
+        Self { hub, route, hold, max_hold, jitter_percent: 10, replies }
     }
 
-    pub(super) fn take(&self, routed: Routed, parts: &Parts) -> Taken {
-        let held = match routed {
+    pub(super) fn take(&self, parts: &Parts) -> Taken
+    where
+        R: Route,
+    {
+        let held = match self.route.route(parts) {
             Routed::Pass => return Taken::Pass,
             Routed::Refuse(response) => return Taken::Answer(response.map(ReplyBody::from)),
             Routed::Invalid(invalid) => Err(invalid),

@@ -30,14 +30,13 @@ use crate::{
 ///
 /// See the [module docs](super) for what is a poll and how it is answered.
 pub struct LongPollLayer<R> {
-    pub(super) endpoint: Endpoint,
-    pub(super) route: Arc<R>,
+    pub(super) endpoint: Arc<Endpoint<R>>,
 }
 
 impl<R> LongPollLayer<R> {
     /// A layer that answers the polls of `route` from `hub`.
     pub fn new(hub: Hub, route: R) -> Self {
-        Self { endpoint: Endpoint::new(hub), route: Arc::new(route) }
+        Self { endpoint: Arc::new(Endpoint::new(hub, route)) }
     }
 
     /// How events are answered. Default: [`Reply::Raw`].
@@ -51,7 +50,7 @@ impl<R> LongPollLayer<R> {
     /// once. More than `max_hold` counts as that.
     #[must_use]
     pub fn hold(mut self, hold: Duration) -> Self {
-        self.endpoint.hold = hold;
+        self.endpoint().hold = hold;
         self
     }
 
@@ -59,7 +58,7 @@ impl<R> LongPollLayer<R> {
     /// hub's own `max_hold` holds, too.
     #[must_use]
     pub fn max_hold(mut self, max_hold: Duration) -> Self {
-        self.endpoint.max_hold = max_hold;
+        self.endpoint().max_hold = max_hold;
         self
     }
 
@@ -67,7 +66,7 @@ impl<R> LongPollLayer<R> {
     /// end together. Default: 10 percent. More than 100 counts as 100.
     #[must_use]
     pub fn jitter(mut self, percent: u8) -> Self {
-        self.endpoint.jitter_percent = percent;
+        self.endpoint().jitter_percent = percent;
         self
     }
 
@@ -150,7 +149,11 @@ impl<R> LongPollLayer<R> {
     }
 
     fn replies(&mut self) -> &mut Replies {
-        Arc::make_mut(&mut self.endpoint.replies)
+        Arc::make_mut(&mut self.endpoint().replies)
+    }
+
+    fn endpoint(&mut self) -> &mut Endpoint<R> {
+        Arc::make_mut(&mut self.endpoint)
     }
 }
 
@@ -164,13 +167,13 @@ impl<S, R> Layer<S> for LongPollLayer<R> {
 
 impl<R> Clone for LongPollLayer<R> {
     fn clone(&self) -> Self {
-        Self { endpoint: self.endpoint.clone(), route: Arc::clone(&self.route) }
+        Self { endpoint: Arc::clone(&self.endpoint) }
     }
 }
 
 impl<R> fmt::Debug for LongPollLayer<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LongPollLayer").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("LongPollLayer").field("hub", &self.endpoint.hub).finish_non_exhaustive()
     }
 }
 
@@ -198,7 +201,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        match self.layer.endpoint.take(self.layer.route.route(&parts), &parts) {
+        match self.layer.endpoint.take(&parts) {
             Taken::Pass => ResponseFuture::inner(self.inner.call(Request::from_parts(parts, body))),
             Taken::Answer(response) => ResponseFuture::ready(response),
             // The request ends here: a parked poll keeps nothing of it.

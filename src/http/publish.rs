@@ -46,6 +46,7 @@ pub struct PublishService {
     route: Arc<PathRoute>,
 }
 
+#[allow(clippy::result_large_err, reason = "the answer, on its way out")]
 impl PublishService {
     /// A service that publishes to `hub` on the paths of `route`. A pattern without parameter takes
     /// the channel from the query; then there must be exactly one.

@@ -53,11 +53,11 @@ impl<R: Route, B> Service<Request<B>> for LongPollService<R> {
 
     fn call(&mut self, request: Request<B>) -> PollFuture {
         let (parts, _) = request.into_parts();
-        let route = &*self.polls.route;
-        PollFuture(match self.polls.endpoint.take(route.route(&parts), &parts) {
+        let endpoint = &self.polls.endpoint;
+        PollFuture(match endpoint.take(&parts) {
             Taken::Held(held) => Kind::Held(held),
             Taken::Answer(response) => Kind::Ready(Some(response)),
-            Taken::Pass => Kind::Ready(Some(not_a_poll(route, parts))),
+            Taken::Pass => Kind::Ready(Some(not_a_poll(&*endpoint.route, parts))),
         })
     }
 }

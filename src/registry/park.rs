@@ -120,11 +120,11 @@ impl Parts {
 
     /// Answers the poll if there is anything to answer, else parks it; both under the same locks.
     pub(crate) fn start(&mut self, ask: &Ask, waker: &Waker, now: u64) -> Option<Waited> {
-        if let Ok(ended) = self.try_start(ask, waker, now) {
+        if let Ok(ended) = self.try_start(ask, waker, now, false) {
             return ended;
         }
         self.common().collect_permits();
-        self.try_start(ask, waker, now).unwrap_or_else(|short| {
+        self.try_start(ask, waker, now, true).unwrap_or_else(|short| {
             let (parts, slots) = self.split();
             let mut poll = Poll::lock(parts, slots, ask.max_events);
             let config = &poll.common.config;
@@ -136,12 +136,19 @@ impl Parts {
         })
     }
 
-    fn try_start(&mut self, ask: &Ask, waker: &Waker, now: u64) -> Result<Option<Waited>, Short> {
+    fn try_start(
+        &mut self,
+        ask: &Ask,
+        waker: &Waker,
+        now: u64,
+        frugal: bool,
+    ) -> Result<Option<Waited>, Short> {
         let (parts, slots) = self.split();
         let parks = if ask.deadline.is_some() { parts.len() } else { 0 };
         let mut wakers: WakeList = iter::repeat_n(waker, parks).cloned().collect();
         let mut gone = Evicted::default();
         let mut poll = Poll::lock(parts, slots, ask.max_events);
+        poll.frugal = frugal;
         let common = poll.common;
         let ended = poll.start(ask, now, &mut wakers, &mut gone);
         drop(poll);
@@ -183,6 +190,8 @@ struct Poll<'a> {
     /// The hub's sequence, read under the locks.
     sequence: u64,
     max_events: usize,
+    /// Whether permits were short just now.
+    frugal: bool,
 }
 
 enum Guards<'a> {
@@ -223,7 +232,8 @@ impl<'a> Poll<'a> {
             Guards::Many(guards)
         };
         let common = &*lead.cell.common;
-        Self { common, parts, slots, guards, sequence: common.sequence(), max_events }
+        let sequence = common.sequence();
+        Self { common, parts, slots, guards, sequence, max_events, frugal: false }
     }
 
     fn start(
@@ -288,7 +298,7 @@ impl<'a> Poll<'a> {
                 break;
             };
             let shard = self.guards.get_mut(*slot);
-            part.cell.refill(shard);
+            part.cell.refill(shard, self.frugal);
             let waker = wakers.pop().expect("there is a waker for every part");
             let name = (part.hash, &part.channel);
             match shard.park(known(slot.key), name, deadline.take(), self.sequence, waker) {

@@ -22,20 +22,27 @@ struct Placed {
     more: bool,
 }
 
+/// When an event is published.
+#[derive(Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) now: u64,
+    /// The tick at which it is too old.
+    pub(crate) expires: u64,
+}
+
 enum Failed {
     Short,
     Refused(PublishError),
 }
 
 impl Registry {
-    /// Stores an event that is too old at the tick `expires`, and wakes who waits for it. Also
-    /// returns the deadline of a timer that was set.
+    /// Stores an event and wakes who waits for it. Also returns the deadline of a timer that was
+    /// set.
     pub(crate) fn publish(
         &self,
         channel: &Channel,
         event: Event,
-        now: u64,
-        expires: u64,
+        times: Times,
     ) -> Result<(Published, Option<u64>), PublishError> {
         let config = &self.common.config;
         if event.payload().len() > config.max_payload_bytes {
@@ -47,12 +54,12 @@ impl Registry {
         let (hash, cell) = self.locate(channel.as_str());
         let stored = Stored::new(channel.clone(), event);
         let mut wakers = WakeList::default();
-        let mut place = || cell.place(hash, &stored, now, expires, &mut wakers);
-        let placed = place().or_else(|failed| match failed {
+        let mut place = |frugal| cell.place(hash, &stored, times, frugal, &mut wakers);
+        let placed = place(false).or_else(|failed| match failed {
             Failed::Refused(error) => Err(error),
             Failed::Short => {
                 self.common.collect_permits();
-                place().map_err(|failed| match failed {
+                place(true).map_err(|failed| match failed {
                     Failed::Refused(error) => error,
                     Failed::Short => PublishError::Channels { max: config.max_channels },
                 })
@@ -86,8 +93,8 @@ impl Cell {
         &self,
         hash: u64,
         stored: &Arc<Stored>,
-        now: u64,
-        expires: u64,
+        Times { now, expires }: Times,
+        frugal: bool,
         wakers: &mut WakeList,
     ) -> Result<Placed, Failed> {
         let common = &self.common;
@@ -100,7 +107,7 @@ impl Cell {
         let key = match shard.find(hash, stored.channel.as_str()) {
             Some(key) => key,
             None => {
-                self.refill(&mut shard);
+                self.refill(&mut shard, frugal);
                 shard.open(hash, &stored.channel).map_err(|_| Failed::Short)?
             }
         };

@@ -18,11 +18,13 @@ impl Quota {
         Self { free: AtomicUsize::new(limit), block }
     }
 
-    /// A block of permits, or what is left.
-    pub(super) fn take(&self) -> usize {
-        let rest = |free: usize| (free > 0).then(|| free.saturating_sub(self.block));
+    /// A block of permits, or what is left; one if the taker is to be `frugal`, since permits were
+    /// short just now and others may need the rest.
+    pub(super) fn take(&self, frugal: bool) -> usize {
+        let block = if frugal { 1 } else { self.block };
+        let rest = |free: usize| (free > 0).then(|| free.saturating_sub(block));
         let taken = self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
-        taken.map_or(0, |free| free.min(self.block))
+        taken.map_or(0, |free| free.min(block))
     }
 
     pub(super) fn give(&self, permits: usize) {

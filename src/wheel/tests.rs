@@ -408,7 +408,6 @@ impl Model {
     }
 
     fn check_next(&self, wheel: &Wheel) {
-        assert_eq!(wheel.is_empty(), self.waiting.is_empty());
         assert_eq!(wheel.next().is_none(), self.waiting.is_empty());
         let Some(next) = wheel.next() else { return };
         assert!(next <= self.earliest().unwrap(), "next is not late");
