@@ -94,7 +94,8 @@ impl Hub {
     }
 
     /// Waits for events on one or more channels: any iterator of [`Channel`]s or references to them.
-    /// A channel that is named twice counts once.
+    /// A channel that is named twice is waited on once, but counts twice against
+    /// `max_channels_per_wait`.
     ///
     /// Polling a channel makes nothing that stays. A poll that cannot be held ends as
     /// [`Waited::Refused`](crate::Waited::Refused).
@@ -194,6 +195,11 @@ impl Hub {
     /// How long a wait of this hub is held that does not say.
     pub(crate) fn default_hold(&self) -> Duration {
         self.registry.common.config.hold
+    }
+
+    /// How long a wait of this hub can be held at most.
+    pub(crate) fn max_hold(&self) -> Duration {
+        self.registry.common.config.max_hold
     }
 
     /// The hub's limit on a payload, in bytes.

@@ -19,7 +19,7 @@ use super::{
     reply::{CURSOR, Replies, cursor_value},
     route::{Invalid, Route, Routed},
 };
-use crate::{channel::Channel, cursor::Since, hub::Hub, random, wait::Wait};
+use crate::{channel::Channel, cursor::Since, hub::Hub, outcome::Waited, random, wait::Wait};
 
 /// RFC 7240.
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -105,7 +105,7 @@ impl<R> Endpoint<R> {
         let asked = asked_in_query(parts)?;
         let preferred = preferred(&parts.headers).filter(|_| asked.is_none());
         let wanted = asked.or(preferred).map_or(self.hold, Duration::from_secs);
-        let hold = wanted.min(self.max_hold);
+        let hold = wanted.min(self.max_hold).min(self.hub.max_hold());
         let mut wait = self.hub.wait(channels).since(since).hold(self.jittered(hold));
         if let Some(max) = self.replies.max_events() {
             wait = wait.max_events(max);
@@ -129,7 +129,7 @@ impl<R> Endpoint<R> {
 
 fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING)
-        || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
+        || headers.get_all(CONTENT_LENGTH).iter().any(|length| length.as_bytes() != b"0")
 }
 
 /// The cursor that a poll hands back, in the query or in a header field.
@@ -165,12 +165,25 @@ fn asked_in_query(parts: &Parts) -> Result<Option<u64>, Invalid> {
 /// servers ignore what they do not understand. The first one counts.
 fn preferred(headers: &HeaderMap) -> Option<u64> {
     let fields = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
-    let mut preferences = fields.flat_map(|field| field.split(','));
+    let mut preferences = fields.flat_map(elements);
     preferences.find_map(|preference| {
         let (name, value) = preference.split(';').next()?.split_once('=')?;
         let value = value.trim();
         let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
         name.trim().eq_ignore_ascii_case("wait").then(|| seconds(unquoted.unwrap_or(value)))?
+    })
+}
+
+/// The elements of a list; a comma in a quoted string parts none (RFC 9110, sections 5.6.1, 5.6.4).
+fn elements(field: &str) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    field.split(move |character| {
+        (quoted, escaped) = match character {
+            '"' if !escaped => (!quoted, false),
+            '\\' if quoted => (true, !escaped),
+            _ => (quoted, false),
+        };
+        character == ',' && !quoted
     })
 }
 
@@ -184,7 +197,8 @@ impl Held {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response<ReplyBody>> {
         let waited = ready!(Future::poll(Pin::new(&mut self.wait), cx));
         let mut response = self.replies.waited(&waited, self.http1);
-        if let Some(seconds) = self.applied {
+        let held = !matches!(waited, Waited::Refused { .. });
+        if let Some(seconds) = self.applied.filter(|_| held) {
             let applied = HeaderValue::try_from(format!("wait={seconds}"));
             response.headers_mut().extend(applied.ok().map(|value| (PREFERENCE_APPLIED, value)));
         }

@@ -180,10 +180,21 @@ impl<R> fmt::Debug for LongPollLayer<R> {
 /// Answers polls in front of a service. Made by [`LongPollLayer`].
 ///
 /// See the [module docs](super).
-#[derive(Clone, Debug)]
 pub struct LongPoll<S, R> {
     inner: S,
     layer: LongPollLayer<R>,
+}
+
+impl<S: Clone, R> Clone for LongPoll<S, R> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), layer: self.layer.clone() }
+    }
+}
+
+impl<S: fmt::Debug, R> fmt::Debug for LongPoll<S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LongPoll").field("inner", &self.inner).field("layer", &self.layer).finish()
+    }
 }
 
 impl<S, R, B, ResBody> Service<Request<B>> for LongPoll<S, R>

@@ -25,7 +25,12 @@ use super::{
     route::{Invalid, PathRoute, Routed},
     service::not_allowed,
 };
-use crate::{channel::Channel, event::Event, hub::Hub, outcome::PublishError};
+use crate::{
+    channel::Channel,
+    event::{Event, EventError},
+    hub::Hub,
+    outcome::PublishError,
+};
 
 /// Publishes the body of each `POST` on the channel that its path names, with its content type.
 ///
@@ -150,7 +155,11 @@ impl Upload {
         };
         let event = match event {
             Ok(event) => event,
-            Err(error) => return bad_request(&Invalid::new("body", error.to_string())),
+            Err(error) => {
+                let is_type = matches!(error, EventError::ContentType);
+                let field = if is_type { "content-type" } else { "body" };
+                return bad_request(&Invalid::new(field, error.to_string()));
+            }
         };
         match self.hub.publish(&self.channel, event) {
             Ok(published) => {

@@ -192,10 +192,11 @@ pub(super) fn problem(
     detail: &str,
 ) -> Response<ReplyBody> {
     let title = status.canonical_reason().unwrap_or_default();
-    let (code, field) = (status.as_u16(), field.map(|field| format!(r#","field":"{field}""#)));
-    let field = field.unwrap_or_default();
-    // Details are the crate's own texts, but a closure may have put others into an `Invalid`.
-    let detail: String = detail.chars().flat_map(escaped).collect();
+    let code = status.as_u16();
+    // The crate's own texts need no escapes, but a route may have put others into an `Invalid`.
+    let plain = |text: &str| text.chars().map(unescaped).collect::<String>();
+    let field = field.map(|field| format!(r#","field":"{}""#, plain(field))).unwrap_or_default();
+    let detail = plain(detail);
     let text = format!(
         r#"{{"type":"about:blank","title":"{title}","status":{code},"detail":"{detail}"{field}}}"#
     );
@@ -203,14 +204,13 @@ pub(super) fn problem(
 }
 
 /// A character in a JSON string: as it is, or replaced if it would have to be escaped.
-fn escaped(character: char) -> impl Iterator<Item = char> {
-    let safe = match character {
+fn unescaped(character: char) -> char {
+    match character {
         '"' => '\'',
         '\\' => '/',
         control if control.is_control() => ' ',
         other => other,
-    };
-    std::iter::once(safe)
+    }
 }
 
 pub(super) fn bad_request(invalid: &Invalid) -> Response<ReplyBody> {

@@ -122,6 +122,9 @@ impl PathRoute {
             if name.unwrap_or(segment).contains(['{', '}', '*']) {
                 return Err(error());
             }
+            if name.is_some_and(|name| names.contains(&name)) {
+                return Err(error());
+            }
             names.extend(name);
         }
         let source = match (names.iter().position(|&name| name == "channel"), names.len()) {
