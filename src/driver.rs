@@ -20,7 +20,8 @@ use std::{
 };
 
 use tokio::{
-    runtime::Handle,
+    runtime::{Handle, RuntimeFlavor},
+    task,
     time::{Instant, Sleep, sleep_until},
 };
 
@@ -56,31 +57,40 @@ fn whole_ticks(duration: Duration) -> u64 {
 }
 
 thread_local! {
-    /// The hub and the tick for which this thread last made sure that its runtime has a driver.
-    static SURE: ThreadCell<(u64, u64)> = const { ThreadCell::new((0, 0)) };
+    /// The hub that is known to have a driver on the multi-threaded runtime whose worker this
+    /// thread is. A worker works for one runtime all its life.
+    static SURE: ThreadCell<u64> = const { ThreadCell::new(0) };
 }
 
 /// Makes sure that a deadline, registered just now, is looked at in time. Outside of a runtime it
 /// is looked at when the hub is next used inside one.
-pub(crate) fn watch(common: &Arc<Common>, deadline: u64, now: Now) {
-    let here = (common.id(), now.tick());
-    // Asking for the current runtime counts a reference that all its threads share: once a tick.
-    let sure = SURE.try_with(ThreadCell::get).is_ok_and(|sure| sure == here);
-    if sure && common.alarm.covers(deadline) {
+pub(crate) fn watch(common: &Arc<Common>, deadline: u64) {
+    ensure(common);
+    if !common.alarm.covers(deadline) {
+        common.alarm.cover(deadline);
+    }
+}
+
+/// Makes sure that the current runtime, if there is one, has a driver.
+pub(crate) fn ensure(common: &Arc<Common>) {
+    // Asking for the current runtime counts a reference that all its threads share, so workers ask
+    // once. Other threads may be in another runtime each time; they ask each time.
+    let is_task = task::try_id().is_some();
+    if is_task && SURE.try_with(ThreadCell::get).is_ok_and(|hub| hub == common.id()) {
         return;
     }
-    if let Ok(handle) = Handle::try_current() {
-        let mut hasher = DefaultHasher::new();
-        handle.id().hash(&mut hasher);
-        let runtime = hasher.finish();
-        if common.alarm.enlist(runtime) {
-            let common = Arc::clone(common);
-            handle.spawn(Driver { common, runtime, place: 0, sleep: None });
-        }
-        // After a panic in a thread-local destructor there is nothing to remember.
-        let _ = SURE.try_with(|sure| sure.set(here));
+    let Ok(handle) = Handle::try_current() else { return };
+    let mut hasher = DefaultHasher::new();
+    handle.id().hash(&mut hasher);
+    let runtime = hasher.finish();
+    if common.alarm.enlist(runtime) {
+        let common = Arc::clone(common);
+        handle.spawn(Driver { common, runtime, place: 0, sleep: None });
     }
-    common.alarm.cover(deadline);
+    if is_task && handle.runtime_flavor() == RuntimeFlavor::MultiThread {
+        // While the thread ends there is nothing to remember.
+        let _ = SURE.try_with(|hub| hub.set(common.id()));
+    }
 }
 
 struct Driver {
@@ -134,7 +144,7 @@ impl Future for Driver {
             if is_last {
                 return Poll::Ready(());
             }
-            let Some(tick) = driver.common.alarm.arm(next) else {
+            let Some(tick) = driver.common.alarm.arm(driver.runtime, next) else {
                 driver.sleep = None;
                 return Poll::Pending;
             };

@@ -86,16 +86,16 @@ impl Hub {
         let common = &self.registry.common;
         let now = Now::of(common);
         let times = Times { now: now.tick(), expires: now.after(common.config.history_age) };
-        let (published, timer) = self.registry.publish(channel, event.into(), times)?;
+        let (published, timer, panics) = self.registry.publish(channel, event.into(), times)?;
         if let Some(deadline) = timer {
-            driver::watch(common, deadline, now);
+            driver::watch(common, deadline);
         }
+        panics.resume();
         Ok(published)
     }
 
     /// Waits for events on one or more channels: any iterator of [`Channel`]s or references to them.
-    /// A channel that is named twice is waited on once, but counts twice against
-    /// `max_channels_per_wait`.
+    /// A channel that is named twice counts once.
     ///
     /// Polling a channel makes nothing that stays. A poll that cannot be held ends as
     /// [`Waited::Refused`](crate::Waited::Refused).
@@ -133,7 +133,7 @@ impl Hub {
     /// Whoever has not seen all of the deleted events is told of a gap by their next poll. The name
     /// can be used again at once.
     pub fn delete(&self, channel: &Channel) -> bool {
-        self.registry.delete(channel)
+        self.registry.delete(channel, Now::of(&self.registry.common).tick())
     }
 
     /// Lets every parked poll go, spread evenly over `over`, or at once if that is zero; refuses
@@ -147,8 +147,9 @@ impl Hub {
         let common = &self.registry.common;
         let now = Now::of(common);
         let over = now.after(over.min(Config::LONGEST)) - now.after(Duration::ZERO);
-        self.registry.drain(Phase::Draining, now.tick(), over);
-        driver::watch(common, now.tick(), now);
+        let panics = self.registry.drain(Phase::Draining, now.tick(), over);
+        driver::watch(common, now.tick());
+        panics.resume();
     }
 
     /// Ends the hub: parked polls are let go, new polls and events are refused, histories are freed.

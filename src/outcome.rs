@@ -17,7 +17,7 @@ pub enum Waited {
     },
     /// A channel of the wait was deleted.
     Deleted {
-        /// The channel; the first in the order of the wait's own list if several were.
+        /// The channel; one of them if several were.
         channel: Channel,
         /// Where to go on with the other channels, or with a new one of the same name.
         cursor: Cursor,

@@ -10,6 +10,8 @@
 
 mod alarm;
 mod drain;
+#[cfg(all(test, loom))]
+mod models;
 mod park;
 mod publish;
 mod quota;
@@ -32,7 +34,7 @@ use crate::{
     config::Config,
     cursor::Cursor,
     history::Evicted,
-    shard::{BATCH, Counts, Holds, Shard},
+    shard::{BATCH, Counts, Holds, Shard, Short},
     sync::{AtomicU8, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, Padded, RandomState},
     wake::{Panics, WakeList},
 };
@@ -74,6 +76,21 @@ impl Drop for Cell {
         // The driver looks whether this was the last.
         self.common.alarm.ring();
     }
+}
+
+/// Where room is found at a limit that all shards share, in the order in which it is looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// Permits that other shards have to spare.
+    Spare,
+    /// What has run out and no driver has looked at yet.
+    Due,
+    /// Channels that only remember that they were deleted.
+    Remnants,
+}
+
+impl Room {
+    const STEPS: [Self; 3] = [Self::Spare, Self::Due, Self::Remnants];
 }
 
 /// How far a hub is from its end. Read under any shard's lock, it is exact: a phase is set before
@@ -129,11 +146,14 @@ impl Common {
         }
     }
 
-    /// Collects the permits that shards have to spare, because somebody found none.
-    fn collect_permits(&self) {
+    /// Makes room for somebody who found none: one step for each of their tries, the dearest last.
+    fn make_room(&self, step: Room, short: &Short, now: u64) {
         for cell in self.cells() {
+            while step == Room::Due && cell.turn(now).0 {}
             let mut shard = cell.lock();
-            shard.forget_remnants();
+            if let (Room::Remnants, Short::Channels) = (step, short) {
+                shard.forget_remnants();
+            }
             self.waits.give(std::mem::take(&mut shard.spare_waits));
             self.channels.give(std::mem::take(&mut shard.spare_channels));
         }
@@ -145,11 +165,31 @@ impl Cell {
         self.shard.lock()
     }
 
-    /// Makes sure, as far as the quotas allow, that one wait and one channel find their permits.
-    fn refill(&self, shard: &mut Shard, frugal: bool) {
+    /// Finds a channel that is one now: with waits, or events that are not too old.
+    fn find_current(
+        &self,
+        shard: &mut Shard,
+        hash: u64,
+        channel: &Channel,
+        now: u64,
+        gone: &mut Evicted,
+    ) -> Option<u32> {
+        let key = shard.find(hash, channel.as_str())?;
+        shard.expire(key, now, &mut usize::MAX.clone(), gone);
+        shard.retire(key);
+        let key = shard.find(hash, channel.as_str())?;
+        (!shard.is_remnant(key)).then_some(key)
+    }
+
+    /// Makes sure, as far as the quota allows, that a wait finds its permit.
+    fn refill_waits(&self, shard: &mut Shard, frugal: bool) {
         if shard.spare_waits == 0 {
             shard.spare_waits = self.common.waits.take(frugal);
         }
+    }
+
+    /// Makes sure, as far as the quota allows, that a channel finds its permit.
+    fn refill_channels(&self, shard: &mut Shard, frugal: bool) {
         if shard.spare_channels == 0 {
             shard.spare_channels = self.common.channels.take(frugal);
         }
@@ -248,9 +288,8 @@ impl Registry {
         let (hash, cell) = self.locate(channel.as_str());
         let mut gone = Evicted::default();
         let mut shard = cell.lock();
-        let key = shard.find(hash, channel.as_str())?;
-        shard.expire(key, now, &mut usize::MAX.clone(), &mut gone);
-        let holds = shard.channel_holds(key);
+        let key = cell.find_current(&mut shard, hash, channel, now, &mut gone);
+        let holds = key.map(|key| shard.channel_holds(key));
         drop(shard);
         self.common.give_back(&gone);
         holds

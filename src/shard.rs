@@ -106,11 +106,12 @@ impl Holds {
     }
 }
 
-/// A permit was wanted and the shard has none to spare.
+/// What a shard has no room for within the limits that all shards share.
 #[derive(Debug)]
 pub(crate) enum Short {
     Waits,
     Channels,
+    Bytes,
 }
 
 pub(crate) struct Shard {
@@ -192,14 +193,14 @@ impl Shard {
     }
 
     /// The waits on a channel, and what its history holds.
-    pub(crate) fn channel_holds(&self, key: u32) -> Option<Holds> {
-        let record = &self.channels[key];
-        (!record.is_remnant).then(|| Holds {
-            waits: record.waiters,
-            channels: 1,
-            events: record.history.len(),
-            bytes: record.history.weight(),
-        })
+    pub(crate) fn channel_holds(&self, key: u32) -> Holds {
+        let Record { history, waiters, .. } = &self.channels[key];
+        let (events, bytes) = (history.len(), history.weight());
+        Holds { waits: *waiters, channels: 1, events, bytes }
+    }
+
+    pub(crate) fn is_remnant(&self, key: u32) -> bool {
+        self.channels[key].is_remnant
     }
 
     /// Whether a poll since `sequence` would find anything, and whether it would miss anything.
@@ -253,15 +254,10 @@ impl Shard {
         Some(deadline)
     }
 
-    /// Lets all events of a channel go. Its waits are still to be woken. False if there was
-    /// nothing to delete.
-    pub(crate) fn delete(&mut self, key: u32, gone: &mut Evicted) -> bool {
-        if self.channels[key].is_remnant {
-            return false;
-        }
+    /// Lets all events of a channel go. Its waits are still to be woken.
+    pub(crate) fn delete(&mut self, key: u32, gone: &mut Evicted) {
         self.evict(key, gone, History::clear);
         self.retire(key);
-        true
     }
 
     /// Channels from `key` on, for walks in steps.
@@ -472,5 +468,7 @@ impl Shard {
     }
 }
 
+#[cfg(test)]
+mod tests;
 #[cfg(test)]
 mod validate;

@@ -1,20 +1,21 @@
-//! The standard library's locks, atomics and hash keys, or loom's stand-ins under `--cfg loom`.
+//! The standard library's locks, atomics and hash keys, or loom's stand-ins in tests under
+//! `--cfg loom`.
 
-#[cfg(not(loom))]
+#[cfg(not(all(test, loom)))]
 pub(crate) use std::{
     collections::hash_map::RandomState,
     sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
 };
-#[cfg(loom)]
+#[cfg(all(test, loom))]
 pub(crate) use {
     fixed::RandomState,
     loom::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
 };
 
-#[cfg(not(loom))]
+#[cfg(not(all(test, loom)))]
 use std::sync as imp;
 
-#[cfg(loom)]
+#[cfg(all(test, loom))]
 use loom::sync as imp;
 
 pub(crate) use imp::MutexGuard;
@@ -45,7 +46,7 @@ impl<T> std::ops::Deref for Padded<T> {
     }
 }
 
-#[cfg(loom)]
+#[cfg(all(test, loom))]
 mod fixed {
     /// Keys that are the same in every execution: loom needs each to run the same way.
     #[derive(Default)]

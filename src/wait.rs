@@ -108,11 +108,18 @@ impl Future for Wait {
                 let ask = Ask { since: wait.since, deadline, max_events };
                 let ended = parts.start(&ask, cx.waker(), now.tick());
                 if let (None, Some(deadline)) = (&ended, deadline) {
-                    driver::watch(parts.common(), deadline, now);
+                    driver::watch(parts.common(), deadline);
                 }
                 ended
             }
-            State::Parked(parts) => parts.resume(max_events, cx.waker()),
+            State::Parked(parts) => {
+                let ended = parts.resume(max_events, cx.waker());
+                if ended.is_none() {
+                    // It may have moved here from a runtime that is gone.
+                    driver::ensure(parts.common());
+                }
+                ended
+            }
             State::Refused(reason, now) => {
                 let (reason, cursor) = (*reason, now.unmoved(wait.since));
                 wait.state = State::Ended(None);

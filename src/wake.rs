@@ -51,7 +51,7 @@ impl FromIterator<Waker> for WakeList {
 }
 
 /// The first panic of a foreign waker, if there was one.
-#[derive(Default)]
+#[derive(Debug, Default)]
 #[must_use]
 pub(crate) struct Panics(Option<Box<dyn std::any::Any + Send>>);
 

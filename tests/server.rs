@@ -240,7 +240,7 @@ fn what_cannot_be_understood_is_400_and_names_the_field() {
         ("POST", "/events/%FF", "", "x", "channel"),
         ("POST", &format!("/events/{long}"), "", "x", "channel"),
         ("POST", "/events/a", json, "{ no json", "body"),
-        ("POST", "/events/a", "content-type: no type\r\n", "x", "body"),
+        ("POST", "/events/a", "content-type: no type\r\n", "x", "content-type"),
     ] {
         client.send(method, target, head, body.as_bytes());
         let answer = client.answer();

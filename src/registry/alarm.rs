@@ -1,11 +1,12 @@
 //! What wakes the drivers.
 //!
-//! Invariant: every driver looks at all shards at `armed` or earlier, or has been rung for. A
-//! deadline at or after `armed` therefore needs nobody's attention.
+//! Invariant: every driver looks at all shards at its `until` or earlier, or has been rung for, and
+//! `armed` is the latest of these. A deadline at or after `armed` therefore needs nobody's
+//! attention.
 //!
-//! How it holds: a driver sets `armed` to never, then looks at the shards under their locks, then
-//! lowers `armed` to the earliest deadline that it saw. Whoever registers a deadline does so under
-//! a shard's lock, and then reads `armed`. If the driver looked first, the lock makes its "never"
+//! How it holds: a driver sets its `until` to never, then looks at the shards under their locks,
+//! then lowers it to the earliest deadline that it saw. Whoever registers a deadline does so under
+//! a shard's lock, and then reads `armed`. If a driver looked first, the lock makes its "never"
 //! (or what came after that) visible, and the deadline rings; if it looked later, it saw the
 //! deadline.
 
@@ -19,6 +20,7 @@ use crate::{
 const NEVER: u64 = u64::MAX;
 
 pub(crate) struct Alarm {
+    /// Written under the lock of the drivers.
     armed: AtomicU64,
     drivers: Mutex<Vec<Driver>>,
 }
@@ -26,6 +28,7 @@ pub(crate) struct Alarm {
 /// One for each runtime on which the hub is in use.
 struct Driver {
     runtime: u64,
+    until: u64,
     waker: Option<Waker>,
 }
 
@@ -34,7 +37,7 @@ impl Alarm {
         Self { armed: AtomicU64::new(NEVER), drivers: Mutex::new(Vec::new()) }
     }
 
-    /// Whether some driver looks at `deadline` or earlier. To be asked after the deadline has been
+    /// Whether all drivers look at `deadline` or earlier. To be asked after the deadline has been
     /// registered.
     pub(crate) fn covers(&self, deadline: u64) -> bool {
         self.armed.load(Ordering::Relaxed) <= deadline
@@ -42,17 +45,25 @@ impl Alarm {
 
     /// Has the drivers look at `deadline` at the latest.
     pub(crate) fn cover(&self, deadline: u64) {
-        if self.armed.fetch_min(deadline, Ordering::Relaxed) > deadline {
-            self.ring();
+        if !self.covers(deadline) {
+            self.ring_before(deadline);
         }
     }
 
     /// Has the drivers look now.
     pub(crate) fn ring(&self) {
+        self.ring_before(0);
+    }
+
+    fn ring_before(&self, deadline: u64) {
         let mut wakers = WakeList::default();
-        for driver in self.drivers.lock().iter_mut() {
+        let mut drivers = self.drivers.lock();
+        for driver in drivers.iter_mut().filter(|driver| driver.until > deadline) {
+            driver.until = deadline;
             wakers.push(driver.waker.take());
         }
+        self.settle(&drivers);
+        drop(drivers);
         // A driver's waker is the runtime's own: it does not panic.
         let Panics { .. } = wakers.wake();
     }
@@ -63,7 +74,8 @@ impl Alarm {
         if drivers.iter().any(|driver| driver.runtime == runtime) {
             return false;
         }
-        drivers.push(Driver { runtime, waker: None });
+        drivers.push(Driver { runtime, until: NEVER, waker: None });
+        self.settle(&drivers);
         true
     }
 
@@ -84,15 +96,25 @@ impl Alarm {
         let mut drivers = self.drivers.lock();
         if let Some(driver) = drivers.iter_mut().find(|driver| driver.runtime == runtime) {
             std::mem::swap(&mut driver.waker, &mut waker);
+            driver.until = NEVER;
         }
-        self.armed.store(NEVER, Ordering::Relaxed);
+        self.settle(&drivers);
         drop(drivers);
     }
 
-    /// Ends a look at all shards whose earliest deadline was `next`. Returns when to look again.
-    pub(crate) fn arm(&self, next: Option<u64>) -> Option<u64> {
-        let next = next.unwrap_or(NEVER);
-        let armed = self.armed.fetch_min(next, Ordering::Relaxed).min(next);
-        (armed != NEVER).then_some(armed)
+    /// Ends a driver's look at all shards whose earliest deadline was `next`. Returns when it looks
+    /// again.
+    pub(crate) fn arm(&self, runtime: u64, next: Option<u64>) -> Option<u64> {
+        let mut drivers = self.drivers.lock();
+        let driver = drivers.iter_mut().find(|driver| driver.runtime == runtime)?;
+        driver.until = driver.until.min(next.unwrap_or(NEVER));
+        let until = driver.until;
+        self.settle(&drivers);
+        (until != NEVER).then_some(until)
+    }
+
+    fn settle(&self, drivers: &[Driver]) {
+        let latest = drivers.iter().map(|driver| driver.until).max();
+        self.armed.store(latest.unwrap_or(NEVER), Ordering::Relaxed);
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 impl Registry {
     /// Enters a phase, and has the waits that are parked end one after the other over `over` ticks
     /// from `now`, but none later than its own deadline.
-    pub(crate) fn drain(&self, phase: Phase, now: u64, over: u64) {
+    pub(crate) fn drain(&self, phase: Phase, now: u64, over: u64) -> Panics {
         // Set before the shards are visited: who parked before is visited, who comes after sees it.
         self.common.phase.fetch_max(phase as u8, Ordering::Relaxed);
         let waits: usize = self.cells.iter().map(|cell| cell.lock().holds().waits).sum();
@@ -35,12 +35,12 @@ impl Registry {
                 }
             }
         }
-        panics.resume();
+        panics
     }
 
     /// Takes nothing more, ends every wait and lets every event go.
     pub(crate) fn close(&self, now: u64) {
-        self.drain(Phase::Closed, now, 0);
+        let panics = self.drain(Phase::Closed, now, 0);
         for cell in &self.cells {
             let mut from = 0;
             loop {
@@ -58,5 +58,6 @@ impl Registry {
                 }
             }
         }
+        panics.resume();
     }
 }

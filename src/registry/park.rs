@@ -2,7 +2,7 @@
 
 use std::{iter, sync::Arc, task::Waker};
 
-use super::{Cell, Common, Phase, Registry};
+use super::{Cell, Common, Phase, Registry, Room};
 use crate::{
     channel::Channel,
     cursor::{Cursor, Since},
@@ -54,21 +54,27 @@ impl Registry {
     where
         C: IntoIterator<Item: Into<Channel>>,
     {
+        let max = self.common.config.max_channels_per_wait;
         let mut channels = channels.into_iter().map(Into::into);
         let first = self.part(channels.next().ok_or(Refused::NoChannels)?)?;
         let mut slot = Slot { key: NIL, guard: 0 };
-        let Some(second) = channels.next() else { return Ok(Parts::One(first, slot)) };
+        let too_many = Refused::ChannelsPerWait { max };
+        let Some(second) = channels.next() else {
+            return if max > 0 { Ok(Parts::One(first, slot)) } else { Err(too_many) };
+        };
 
-        let max = self.common.config.max_channels_per_wait;
-        let mut parts = vec![first, self.part(second)?];
-        for channel in channels.take(max.saturating_sub(1)) {
-            parts.push(self.part(channel)?);
+        let mut parts = vec![first];
+        for channel in iter::once(second).chain(channels) {
+            let part = self.part(channel)?;
+            if parts.iter().any(|other| other.is(&part)) {
+                continue;
+            }
+            if parts.len() >= max {
+                return Err(too_many);
+            }
+            parts.push(part);
         }
-        if parts.len() > max {
-            return Err(Refused::ChannelsPerWait { max });
-        }
-        parts.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
-        parts.dedup_by(|a, b| a.place() == b.place());
+        parts.sort_unstable_by_key(|part| part.cell.index);
         let mut previous = None;
         let slots = parts.iter().map(|part| {
             let shard = previous.replace(part.cell.index);
@@ -97,8 +103,8 @@ impl Registry {
 }
 
 impl Part {
-    fn place(&self) -> (usize, &Channel) {
-        (self.cell.index, &self.channel)
+    fn is(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.channel == other.channel
     }
 }
 
@@ -120,17 +126,19 @@ impl Parts {
 
     /// Answers the poll if there is anything to answer, else parks it; both under the same locks.
     pub(crate) fn start(&mut self, ask: &Ask, waker: &Waker, now: u64) -> Option<Waited> {
-        if let Ok(ended) = self.try_start(ask, waker, now, false) {
-            return ended;
+        let mut ended = self.try_start(ask, waker, now, false);
+        for step in Room::STEPS {
+            let Err(short) = &ended else { break };
+            self.common().make_room(step, short, now);
+            ended = self.try_start(ask, waker, now, true);
         }
-        self.common().collect_permits();
-        self.try_start(ask, waker, now, true).unwrap_or_else(|short| {
+        ended.unwrap_or_else(|short| {
             let (parts, slots) = self.split();
             let mut poll = Poll::lock(parts, slots, ask.max_events);
             let config = &poll.common.config;
             let reason = match short {
                 Short::Waits => Refused::Waits { max: config.max_waits },
-                Short::Channels => Refused::Channels { max: config.max_channels },
+                Short::Channels | Short::Bytes => Refused::Channels { max: config.max_channels },
             };
             Some(poll.refuse(reason, ask.since))
         })
@@ -298,7 +306,12 @@ impl<'a> Poll<'a> {
                 break;
             };
             let shard = self.guards.get_mut(*slot);
-            part.cell.refill(shard, self.frugal);
+            if deadline.is_some() {
+                part.cell.refill_waits(shard, self.frugal);
+            }
+            if slot.key == NIL {
+                part.cell.refill_channels(shard, self.frugal);
+            }
             let waker = wakers.pop().expect("there is a waker for every part");
             let name = (part.hash, &part.channel);
             match shard.park(known(slot.key), name, deadline.take(), self.sequence, waker) {

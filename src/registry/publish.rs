@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{Cell, Phase, Registry};
+use super::{Cell, Phase, Registry, Room};
 use crate::{
     channel::Channel,
     event::{Event, Stored},
     history::{Bounds, Evicted, Held},
     outcome::{PublishError, Published},
+    shard::Short,
     sync::Ordering,
     waiters::State,
-    wake::WakeList,
+    wake::{Panics, WakeList},
 };
 
 /// An event that has its place in the history.
@@ -30,20 +31,15 @@ pub(crate) struct Times {
     pub(crate) expires: u64,
 }
 
-enum Failed {
-    Short,
-    Refused(PublishError),
-}
-
 impl Registry {
     /// Stores an event and wakes who waits for it. Also returns the deadline of a timer that was
-    /// set.
+    /// set, and the panics of foreign wakers.
     pub(crate) fn publish(
         &self,
         channel: &Channel,
         event: Event,
         times: Times,
-    ) -> Result<(Published, Option<u64>), PublishError> {
+    ) -> Result<(Published, Option<u64>, Panics), PublishError> {
         let config = &self.common.config;
         if event.payload().len() > config.max_payload_bytes {
             return Err(PublishError::Payload { max_bytes: config.max_payload_bytes });
@@ -55,40 +51,47 @@ impl Registry {
         let stored = Stored::new(channel.clone(), event);
         let mut wakers = WakeList::default();
         let mut place = |frugal| cell.place(hash, &stored, times, frugal, &mut wakers);
-        let placed = place(false).or_else(|failed| match failed {
-            Failed::Refused(error) => Err(error),
-            Failed::Short => {
-                self.common.collect_permits();
-                place(true).map_err(|failed| match failed {
-                    Failed::Refused(error) => error,
-                    Failed::Short => PublishError::Channels { max: config.max_channels },
-                })
-            }
-        });
-        let Placed { sequence, timer, more } = placed?;
-        let woken = cell.wake_rest(hash, channel, sequence, State::Woken, wakers, more);
-        Ok((Published { cursor: self.common.cursor(sequence), woken }, timer))
+        let mut placed = place(false);
+        for step in Room::STEPS {
+            let Err(short) = &placed else { break };
+            self.common.make_room(step, short, times.now);
+            placed = place(true);
+        }
+        let placed = placed.map_err(|short| match short {
+            Short::Bytes => PublishError::TotalHistory { max_bytes: config.total_history_bytes },
+            Short::Channels | Short::Waits => PublishError::Channels { max: config.max_channels },
+        })?;
+        let Some(Placed { sequence, timer, more }) = placed else {
+            return Err(PublishError::Closed);
+        };
+        let (woken, panics) = cell.wake_rest(hash, channel, sequence, State::Woken, wakers, more);
+        Ok((Published { cursor: self.common.cursor(sequence), woken }, timer, panics))
     }
 
     /// Lets all events of a channel go and ends its waits. False if there is no such channel.
-    pub(crate) fn delete(&self, channel: &Channel) -> bool {
+    pub(crate) fn delete(&self, channel: &Channel, now: u64) -> bool {
         let (hash, cell) = self.locate(channel.as_str());
         let (mut gone, mut wakers) = (Evicted::default(), WakeList::default());
         let mut shard = cell.lock();
-        let Some(key) = shard.find(hash, channel.as_str()) else { return false };
+        let Some(key) = cell.find_current(&mut shard, hash, channel, now, &mut gone) else {
+            drop(shard);
+            self.common.give_back(&gone);
+            return false;
+        };
         // Who registers from now on waits for a new channel of the same name.
         let sequence = self.common.next_sequence();
         let more = shard.end_before(key, sequence, State::Deleted, &mut wakers);
-        let deleted = shard.delete(key, &mut gone);
+        shard.delete(key, &mut gone);
         drop(shard);
         self.common.give_back(&gone);
-        cell.wake_rest(hash, channel, sequence, State::Deleted, wakers, more);
-        deleted
+        cell.wake_rest(hash, channel, sequence, State::Deleted, wakers, more).1.resume();
+        true
     }
 }
 
 impl Cell {
     /// Gives an event its number and its place, both under the lock, and takes the first wakers.
+    /// None if the hub is closed.
     fn place(
         &self,
         hash: u64,
@@ -96,19 +99,19 @@ impl Cell {
         Times { now, expires }: Times,
         frugal: bool,
         wakers: &mut WakeList,
-    ) -> Result<Placed, Failed> {
+    ) -> Result<Option<Placed>, Short> {
         let common = &self.common;
         let config = &common.config;
         let (mut expired, mut pushed_out) = (Evicted::default(), Evicted::default());
         let mut shard = self.lock();
         if common.phase() == Phase::Closed {
-            return Err(Failed::Refused(PublishError::Closed));
+            return Ok(None);
         }
         let key = match shard.find(hash, stored.channel.as_str()) {
             Some(key) => key,
             None => {
-                self.refill(&mut shard, frugal);
-                shard.open(hash, &stored.channel).map_err(|_| Failed::Short)?
+                self.refill_channels(&mut shard, frugal);
+                shard.open(hash, &stored.channel)?
             }
         };
         shard.expire(key, now, &mut usize::MAX.clone(), &mut expired);
@@ -124,21 +127,20 @@ impl Cell {
         let total = &common.traffic.history_bytes;
         if total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
             shard.retire(key);
-            let max_bytes = config.total_history_bytes;
             drop(shard);
-            return Err(Failed::Refused(PublishError::TotalHistory { max_bytes }));
+            return Err(Short::Bytes);
         }
         let sequence = common.next_sequence();
         let held = Held { sequence, expires, stored: Arc::clone(stored) };
         let timer = shard.store(key, held, count, &mut pushed_out);
         let more = shard.end_before(key, sequence, State::Woken, wakers);
         drop(shard);
-        Ok(Placed { sequence, timer, more })
+        Ok(Some(Placed { sequence, timer, more }))
     }
 
     /// Wakes the waits that were taken, then the rest in batches, each under a lock of its own: the
     /// other channels of the shard wait for one batch at most. Waits that register meanwhile have
-    /// seen the sequence and are left alone. Returns how many were woken.
+    /// seen the sequence and are left alone. Returns how many were woken, and the panics.
     fn wake_rest(
         &self,
         hash: u64,
@@ -147,7 +149,7 @@ impl Cell {
         state: State,
         mut wakers: WakeList,
         mut more: bool,
-    ) -> usize {
+    ) -> (usize, Panics) {
         let mut woken = wakers.len();
         let mut panics = wakers.wake();
         while more {
@@ -159,7 +161,6 @@ impl Cell {
             woken += wakers.len();
             panics = panics.and(wakers.wake());
         }
-        panics.resume();
-        woken
+        (woken, panics)
     }
 }
