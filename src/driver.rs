@@ -58,8 +58,9 @@ fn whole_ticks(duration: Duration) -> u64 {
 
 thread_local! {
     /// The hub that is known to have a driver on the multi-threaded runtime whose worker this
-    /// thread is. A worker works for one runtime all its life.
-    static SURE: ThreadCell<u64> = const { ThreadCell::new(0) };
+    /// thread is, and how many of its drivers had gone by then. A worker works for one runtime all
+    /// its life, and such a runtime works by itself.
+    static SURE: ThreadCell<(u64, u64)> = const { ThreadCell::new((0, 0)) };
 }
 
 /// Makes sure that a deadline, registered just now, is looked at in time. Outside of a runtime it
@@ -75,8 +76,8 @@ pub(crate) fn watch(common: &Arc<Common>, deadline: u64) {
 pub(crate) fn ensure(common: &Arc<Common>) {
     // Asking for the current runtime counts a reference that all its threads share, so workers ask
     // once. Other threads may be in another runtime each time; they ask each time.
-    let is_task = task::try_id().is_some();
-    if is_task && SURE.try_with(ThreadCell::get).is_ok_and(|hub| hub == common.id()) {
+    let (here, is_task) = ((common.id(), common.alarm.gone()), task::try_id().is_some());
+    if is_task && SURE.try_with(ThreadCell::get).is_ok_and(|sure| sure == here) {
         return;
     }
     let Ok(handle) = Handle::try_current() else { return };
@@ -89,7 +90,7 @@ pub(crate) fn ensure(common: &Arc<Common>) {
     }
     if is_task && handle.runtime_flavor() == RuntimeFlavor::MultiThread {
         // While the thread ends there is nothing to remember.
-        let _ = SURE.try_with(|hub| hub.set(common.id()));
+        let _ = SURE.try_with(|sure| sure.set(here));
     }
 }
 
@@ -163,5 +164,7 @@ impl Future for Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.common.alarm.retire(self.runtime);
+        // Waits of other runtimes may have relied on this one.
+        self.common.recall();
     }
 }

@@ -295,7 +295,7 @@ impl Registry {
         holds
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, loom))]
     pub(crate) fn validate(&self) {
         let mut bytes = 0;
         for cell in &self.cells {

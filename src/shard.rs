@@ -427,6 +427,11 @@ impl Shard {
         }
     }
 
+    /// Has a parked wait polled again; it stays parked.
+    pub(crate) fn recall(&mut self, key: u32, wakers: &mut WakeList) {
+        wakers.push(self.waiters[key].waker.take());
+    }
+
     /// Records of waits from `key` on, for walks in steps.
     pub(crate) fn waiters_from(&self, key: u32) -> impl Iterator<Item = u32> + '_ {
         self.waiters.keys_from(key)

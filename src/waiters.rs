@@ -41,7 +41,7 @@ pub(crate) struct Waiter {
     /// The hub's sequence when the wait registered. Nothing that its channels held up to here is
     /// new to it, and a broadcast of a lower number was not meant for it.
     pub(crate) registered: u64,
-    /// Invariant: there while `Parked`, taken by whoever ends that.
+    /// Taken by whoever ends `Parked`, or wants the wait polled again.
     pub(crate) waker: Option<Waker>,
 }
 

@@ -22,6 +22,8 @@ const NEVER: u64 = u64::MAX;
 pub(crate) struct Alarm {
     /// Written under the lock of the drivers.
     armed: AtomicU64,
+    /// How many drivers have gone.
+    gone: AtomicU64,
     drivers: Mutex<Vec<Driver>>,
 }
 
@@ -34,7 +36,8 @@ struct Driver {
 
 impl Alarm {
     pub(super) fn new() -> Self {
-        Self { armed: AtomicU64::new(NEVER), drivers: Mutex::new(Vec::new()) }
+        let (armed, gone) = (AtomicU64::new(NEVER), AtomicU64::new(0));
+        Self { armed, gone, drivers: Mutex::new(Vec::new()) }
     }
 
     /// Whether all drivers look at `deadline` or earlier. To be asked after the deadline has been
@@ -79,15 +82,20 @@ impl Alarm {
         true
     }
 
-    /// Takes the driver of a runtime out; the next deadline on that runtime finds that it is gone.
+    /// Takes the driver of a runtime out. Who relied on it has to be told.
     pub(crate) fn retire(&self, runtime: u64) {
-        let mut wakers = WakeList::default();
         let mut drivers = self.drivers.lock();
-        if let Some(place) = drivers.iter().position(|driver| driver.runtime == runtime) {
-            wakers.push(drivers.swap_remove(place).waker);
-        }
-        self.armed.store(NEVER, Ordering::Relaxed);
+        let place = drivers.iter().position(|driver| driver.runtime == runtime);
+        let retired = place.map(|place| drivers.swap_remove(place));
+        self.gone.fetch_add(1, Ordering::Relaxed);
+        self.settle(&drivers);
         drop(drivers);
+        drop(retired);
+    }
+
+    /// How many drivers have gone.
+    pub(crate) fn gone(&self) -> u64 {
+        self.gone.load(Ordering::Relaxed)
     }
 
     /// Leaves the waker by which a driver is rung for. To be called before it looks at the shards.

@@ -1,12 +1,33 @@
-//! Letting every parked poll go, and taking no more.
+//! Visiting every parked poll: to let it go, or to have it look for a driver.
 
-use super::{Phase, Registry};
+use super::{Common, Phase, Registry};
 use crate::{
     history::Evicted,
     shard::BATCH,
     sync::Ordering,
     wake::{Panics, WakeList},
 };
+
+impl Common {
+    /// Has every parked wait polled again, to look for a driver: one has gone.
+    pub(crate) fn recall(&self) {
+        for cell in self.cells() {
+            let mut from = 0;
+            loop {
+                let mut wakers = WakeList::default();
+                let mut shard = cell.lock();
+                let keys: Vec<_> = shard.waiters_from(from).take(BATCH).collect();
+                keys.iter().for_each(|&key| shard.recall(key, &mut wakers));
+                drop(shard);
+                drop(wakers.wake());
+                match keys.last() {
+                    Some(last) => from = last + 1,
+                    None => break,
+                }
+            }
+        }
+    }
+}
 
 impl Registry {
     /// Enters a phase, and has the waits that are parked end one after the other over `over` ticks
