@@ -174,10 +174,7 @@ impl Cell {
         now: u64,
         gone: &mut Evicted,
     ) -> Option<u32> {
-        let key = shard.find(hash, channel.as_str())?;
-        shard.expire(key, now, &mut usize::MAX.clone(), gone);
-        shard.retire(key);
-        let key = shard.find(hash, channel.as_str())?;
+        let key = shard.find_now(hash, channel.as_str(), now, gone)?;
         (!shard.is_remnant(key)).then_some(key)
     }
 

@@ -106,6 +106,13 @@ impl Holds {
     }
 }
 
+/// How many waits a batch has ended, and whether there are more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) count: usize,
+    pub(crate) more: bool,
+}
+
 /// What a shard has no room for within the limits that all shards share.
 #[derive(Debug)]
 pub(crate) enum Short {
@@ -172,6 +179,23 @@ impl Shard {
         let is_it =
             |&(other, key): &(u64, u32)| other == hash && self.channels[key].name.as_str() == name;
         self.names.find(hash, is_it).map(|&(_, key)| key)
+    }
+
+    /// Finds a channel after letting go what is too old in it, which may be all that it was.
+    pub(crate) fn find_now(
+        &mut self,
+        hash: u64,
+        name: &str,
+        now: u64,
+        gone: &mut Evicted,
+    ) -> Option<u32> {
+        let key = self.find(hash, name)?;
+        if self.channels[key].history.next_expiry().is_none_or(|expiry| now < expiry) {
+            return Some(key);
+        }
+        self.expire(key, now, &mut usize::MAX.clone(), gone);
+        self.retire(key);
+        self.find(hash, name)
     }
 
     /// Makes the record of a channel that has none. Takes a permit.
@@ -383,22 +407,21 @@ impl Shard {
         waiter.waker
     }
 
-    /// Ends the waits of a channel that registered before `sequence`; true if a batch was not
-    /// enough.
+    /// Ends the waits of a channel that registered before `sequence`: a batch of them.
     pub(crate) fn end_before(
         &mut self,
         channel: u32,
         sequence: u64,
         state: State,
         wakers: &mut WakeList,
-    ) -> bool {
-        for _ in 0..BATCH {
+    ) -> Ended {
+        for count in 0..BATCH {
             match self.first_before(channel, sequence) {
                 Some(key) => self.end(key, state, wakers),
-                None => return false,
+                None => return Ended { count, more: false },
             }
         }
-        self.first_before(channel, sequence).is_some()
+        Ended { count: BATCH, more: self.first_before(channel, sequence).is_some() }
     }
 
     fn first_before(&self, channel: u32, sequence: u64) -> Option<u32> {

@@ -26,10 +26,6 @@ impl WakeList {
         self.rest.pop().or_else(|| self.first.take())
     }
 
-    pub(crate) fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rest.len()
-    }
-
     /// Wakes all. A waker that panics takes none of the others with it: its panic is handed back,
     /// for the caller to go on with when all work is done.
     pub(crate) fn wake(&mut self) -> Panics {

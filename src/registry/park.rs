@@ -269,10 +269,7 @@ impl<'a> Poll<'a> {
         let mut ready = gap;
         for (part, slot) in self.parts.iter().zip(&mut *self.slots) {
             let shard = self.guards.get_mut(*slot);
-            let key = shard.find(part.hash, part.channel.as_str());
-            if let Some(key) = key {
-                shard.expire(key, now, &mut usize::MAX.clone(), gone);
-            }
+            let key = shard.find_now(part.hash, part.channel.as_str(), now, gone);
             slot.key = key.unwrap_or(NIL);
             let (news, missed) = shard.look(key, since);
             gap |= missed && ask.since != Since::Oldest;

@@ -8,7 +8,7 @@ use crate::{
     event::{Event, Stored},
     history::{Bounds, Evicted, Held},
     outcome::{PublishError, Published},
-    shard::Short,
+    shard::{Ended, Short},
     sync::Ordering,
     waiters::State,
     wake::{Panics, WakeList},
@@ -19,8 +19,7 @@ struct Placed {
     sequence: u64,
     /// The deadline of a timer that was set for it.
     timer: Option<u64>,
-    /// Whether waits are left to be woken.
-    more: bool,
+    ended: Ended,
 }
 
 /// When an event is published.
@@ -61,10 +60,10 @@ impl Registry {
             Short::Bytes => PublishError::TotalHistory { max_bytes: config.total_history_bytes },
             Short::Channels | Short::Waits => PublishError::Channels { max: config.max_channels },
         })?;
-        let Some(Placed { sequence, timer, more }) = placed else {
+        let Some(Placed { sequence, timer, ended }) = placed else {
             return Err(PublishError::Closed);
         };
-        let (woken, panics) = cell.wake_rest(hash, channel, sequence, State::Woken, wakers, more);
+        let (woken, panics) = cell.wake_rest(hash, channel, sequence, State::Woken, wakers, ended);
         Ok((Published { cursor: self.common.cursor(sequence), woken }, timer, panics))
     }
 
@@ -80,11 +79,11 @@ impl Registry {
         };
         // Who registers from now on waits for a new channel of the same name.
         let sequence = self.common.next_sequence();
-        let more = shard.end_before(key, sequence, State::Deleted, &mut wakers);
+        let ended = shard.end_before(key, sequence, State::Deleted, &mut wakers);
         shard.delete(key, &mut gone);
         drop(shard);
         self.common.give_back(&gone);
-        cell.wake_rest(hash, channel, sequence, State::Deleted, wakers, more).1.resume();
+        cell.wake_rest(hash, channel, sequence, State::Deleted, wakers, ended).1.resume();
         true
     }
 }
@@ -107,14 +106,13 @@ impl Cell {
         if common.phase() == Phase::Closed {
             return Ok(None);
         }
-        let key = match shard.find(hash, stored.channel.as_str()) {
+        let key = match shard.find_now(hash, stored.channel.as_str(), now, &mut expired) {
             Some(key) => key,
             None => {
                 self.refill_channels(&mut shard, frugal);
                 shard.open(hash, &stored.channel)?
             }
         };
-        shard.expire(key, now, &mut usize::MAX.clone(), &mut expired);
         common.give_back(&expired);
 
         let weight = stored.event.weight();
@@ -133,9 +131,9 @@ impl Cell {
         let sequence = common.next_sequence();
         let held = Held { sequence, expires, stored: Arc::clone(stored) };
         let timer = shard.store(key, held, count, &mut pushed_out);
-        let more = shard.end_before(key, sequence, State::Woken, wakers);
+        let ended = shard.end_before(key, sequence, State::Woken, wakers);
         drop(shard);
-        Ok(Some(Placed { sequence, timer, more }))
+        Ok(Some(Placed { sequence, timer, ended }))
     }
 
     /// Wakes the waits that were taken, then the rest in batches, each under a lock of its own: the
@@ -148,17 +146,18 @@ impl Cell {
         sequence: u64,
         state: State,
         mut wakers: WakeList,
-        mut more: bool,
+        mut ended: Ended,
     ) -> (usize, Panics) {
-        let mut woken = wakers.len();
+        let mut woken = ended.count;
         let mut panics = wakers.wake();
-        while more {
+        while ended.more {
             let mut shard = self.lock();
             // The channel may be gone by now, or another one of its name; the sequence tells.
             let key = shard.find(hash, channel.as_str());
-            more = key.is_some_and(|key| shard.end_before(key, sequence, state, &mut wakers));
+            let end = |key| shard.end_before(key, sequence, state, &mut wakers);
+            ended = key.map_or_else(Ended::default, end);
             drop(shard);
-            woken += wakers.len();
+            woken += ended.count;
             panics = panics.and(wakers.wake());
         }
         (woken, panics)

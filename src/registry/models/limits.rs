@@ -112,7 +112,7 @@ fn two_polls_that_each_hold_what_the_other_lacks_break_no_limit() {
 
 #[test]
 fn a_permit_that_is_given_back_meanwhile_is_not_lost() {
-    explore_with_preemptions(2, || {
+    explore(|| {
         let registry = limited(config(1, 8));
         let [mut leaves, mut comes] = two_clients(&registry);
         assert!(leaves.start(9).is_none());
