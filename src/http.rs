@@ -36,6 +36,12 @@
 //! Why a timeout is no 408: browsers repeat a request that is answered with it by themselves. The
 //! empty answer is that of RFC 6202, section 5.4.
 //!
+//! # Responses that are held
+//!
+//! A handler behind the layer can look first (at who asks, at what there is) and then have its
+//! response parked, by putting a [`Hold`] into the response's extensions. Whatever else it answers,
+//! such as a 401, goes out at once, and nothing is parked.
+//!
 //! # Where the layer stands
 //!
 //! Inside authentication and tracing, which then see every poll; outside `ConcurrencyLimit`,
@@ -62,10 +68,14 @@
 //! # }
 //! ```
 
+#[cfg(feature = "axum")]
+mod axum;
 mod body;
 mod endpoint;
 mod future;
+mod hold;
 mod layer;
+mod poll;
 mod publish;
 mod query;
 mod reply;
@@ -75,7 +85,9 @@ mod service;
 pub use self::{
     body::{ReplyBody, ResponseBody},
     future::ResponseFuture,
+    hold::Hold,
     layer::{LongPoll, LongPollLayer},
+    poll::Poll,
     publish::{PublishFuture, PublishService},
     reply::{CHANNEL, CURSOR, GAP, Reply},
     route::{Invalid, PathRoute, Route, RouteError, Routed},

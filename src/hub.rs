@@ -203,6 +203,11 @@ impl Hub {
         self.registry.common.config.max_hold
     }
 
+    /// The most events of one answer.
+    pub(crate) fn max_batch(&self) -> usize {
+        self.registry.common.config.max_batch_events
+    }
+
     /// The hub's limit on a payload, in bytes.
     pub(crate) fn max_payload_bytes(&self) -> usize {
         self.registry.common.config.max_payload_bytes

@@ -33,6 +33,8 @@
 //!   understand and answer is told in [`http`].
 //! - [`Hub::wait`] is a future for use inside a handler, a job, or a test; [`Hub::events`] is a
 //!   stream of the same events for clients that can take one.
+//! - [`http::Hold`] in the extensions of a response lets a handler decide: it has looked, has
+//!   nothing new to tell, and the layer parks its response.
 //! - [`Hub::publish`] publishes from anywhere in the process, [`PublishService`] by `POST`.
 //!
 //! # What is promised
@@ -89,6 +91,7 @@
 //!
 //! - `json`, on by default since most clients want it: [`Event::json`], the JSON reply, and the
 //!   check that an event of a JSON type is JSON.
+//! - `axum`: [`http::Poll`] is an extractor, and [`http::Hold`] a response or a part of one.
 //!
 //! # The house
 //!
@@ -138,6 +141,6 @@ pub use self::{
 };
 
 /// The code in the README, as tests.
-#[cfg(all(doctest, feature = "json"))]
+#[cfg(all(doctest, feature = "json", feature = "axum"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -81,8 +81,12 @@ impl Wait {
 
     /// The most events in one batch; zero counts as one. Default: the hub's `max_batch_events`.
     pub fn max_events(mut self, max: usize) -> Self {
-        self.max_events = max.clamp(1, u32::MAX as usize) as u32;
+        self.set_max_events(max);
         self
+    }
+
+    pub(crate) fn set_max_events(&mut self, max: usize) {
+        self.max_events = max.clamp(1, u32::MAX as usize) as u32;
     }
 
     /// Makes a wait that has ended a new one of the same channels.

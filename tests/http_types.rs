@@ -25,7 +25,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_longpoll::{
     Hub, LongPollLayer, LongPollService, PathRoute, PublishService, Reply, RouteError,
     http::{
-        CHANNEL, CURSOR, GAP, Invalid, LongPoll, PollFuture, PublishFuture, ReplyBody,
+        CHANNEL, CURSOR, GAP, Hold, Invalid, LongPoll, PollFuture, PublishFuture, ReplyBody,
         ResponseBody, ResponseFuture, Route, Routed,
     },
 };
@@ -85,10 +85,12 @@ fn every_type_can_be_moved_and_shared_as_its_parts_can() {
     free::<RouteError>();
     free::<Routed>();
     free::<Invalid>();
+    free::<Hold>();
+    free::<tower_longpoll::http::Poll>();
     free::<Reply>();
     free::<ReplyBody>();
     free::<ResponseBody<ReplyBody>>();
-    free::<ResponseFuture<Ready>>();
+    free::<ResponseFuture<Ready, String>>();
     free::<PollFuture>();
     free::<PublishFuture<String>>();
     free::<HeaderName>();
@@ -99,7 +101,7 @@ fn every_type_can_be_moved_and_shared_as_its_parts_can() {
 fn every_type_can_be_printed_and_handles_and_values_can_be_cloned() {
     debug::<ResponseBody<ReplyBody>>();
     debug::<ReplyBody>();
-    debug::<ResponseFuture<Poor<'static>>>();
+    debug::<ResponseFuture<Poor<'static>, Poor<'static>>>();
     debug::<PollFuture>();
     debug::<PublishFuture<Poor<'static>>>();
     debug::<LongPollLayer<Poor<'static>>>();
@@ -150,9 +152,11 @@ fn the_middleware_is_cloned_and_printed_whatever_its_route_is() {
 #[test]
 fn a_future_is_no_more_bound_to_its_thread_than_what_is_in_it() {
     type Body = ResponseBody<Poor<'static>>;
-    assert!(has!(ResponseFuture<Ready>: Send) && has!(ResponseFuture<Ready>: Unpin));
-    assert!(!has!(ResponseFuture<Poor<'static>>: Send) && !has!(Body: Send));
-    assert!(!has!(ResponseFuture<Poor<'static>>: Unpin) && !has!(Body: Unpin));
+    assert!(
+        has!(ResponseFuture<Ready, String>: Send) && has!(ResponseFuture<Ready, String>: Unpin)
+    );
+    assert!(!has!(ResponseFuture<Poor<'static>, Poor<'static>>: Send) && !has!(Body: Send));
+    assert!(!has!(ResponseFuture<Poor<'static>, Poor<'static>>: Unpin) && !has!(Body: Unpin));
     assert!(!has!(PublishFuture<Poor<'static>>: Send));
 
     // A poll's own future, even if the request and the response could not leave their thread.

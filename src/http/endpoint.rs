@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{self, Context, ready},
     time::Duration,
 };
 
@@ -15,24 +15,30 @@ use http::{
 
 use super::{
     body::ReplyBody,
-    query,
-    reply::{CURSOR, Replies, cursor_value},
+    hold::Hold,
+    poll::{self, Poll},
+    reply::{CURSOR, Replies, Reply, cursor_value},
     route::{Invalid, Route, Routed},
 };
 use crate::{channel::Channel, cursor::Since, hub::Hub, outcome::Waited, random, wait::Wait};
 
 /// RFC 7240.
-const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Which requests are polls, and how they are read and answered.
 pub(super) struct Endpoint<R> {
-    pub(super) hub: Hub,
     pub(super) route: Arc<R>,
+    pub(super) settings: Arc<Settings>,
+}
+
+/// How polls are read and answered.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) hub: Hub,
     pub(super) hold: Duration,
     pub(super) max_hold: Duration,
     pub(super) jitter_percent: u8,
-    pub(super) replies: Arc<Replies>,
+    pub(super) replies: Replies,
 }
 
 /// What becomes of a request.
@@ -45,16 +51,16 @@ pub(super) enum Taken {
 /// A poll on its way. Nothing of its request is left.
 pub(super) struct Held {
     wait: Wait,
-    replies: Arc<Replies>,
-    http1: bool,
+    settings: Arc<Settings>,
+    reply: Reply,
+    pub(super) version: Version,
     /// The hold in seconds if the client's preference for it was applied.
     applied: Option<u64>,
 }
 
 impl<R> Clone for Endpoint<R> {
     fn clone(&self) -> Self {
-        let (hub, route, replies) = (self.hub.clone(), self.route.clone(), self.replies.clone());
-        Self { hub, route, replies, ..*self }
+        Self { route: Arc::clone(&self.route), settings: Arc::clone(&self.settings) }
     }
 }
 
@@ -63,37 +69,40 @@ impl<R> Endpoint<R> {
         let hold = hub.default_hold();
         let replies = Replies { retry_after: 2, ..Replies::default() };
         let max_hold = Duration::from_secs(60);
-        let (route, replies) = (Arc::new(route), Arc::new(replies));
-        Self { hub, route, hold, max_hold, jitter_percent: 10, replies }
+        let settings = Settings { hub, hold, max_hold, jitter_percent: 10, replies };
+        Self { route: Arc::new(route), settings: Arc::new(settings) }
     }
 
     pub(super) fn take(&self, parts: &Parts) -> Taken
     where
         R: Route,
     {
+        let settings = &self.settings;
         let held = match self.route.route(parts) {
             Routed::Pass => return Taken::Pass,
             Routed::Refuse(response) => return Taken::Answer(response.map(ReplyBody::from)),
             Routed::Invalid(invalid) => Err(invalid),
-            Routed::Poll(channel) => self.read([channel], parts),
-            Routed::PollAny(channels) => self.read(channels, parts),
+            Routed::Poll(channel) => settings.read([channel], parts),
+            Routed::PollAny(channels) => settings.read(channels, parts),
         };
         match held {
             Ok(held) => Taken::Held(held),
             Err(invalid) => {
-                let mut response = self.replies.invalid(&invalid);
+                let mut response = settings.replies.invalid(&invalid);
                 // A client whose cursor is not understood is given none: "now" would have it skip
                 // events without a word.
-                if let Ok(since) = since(parts) {
-                    let cursor = cursor_value(self.hub.cursor().unmoved(since));
+                if let Ok(since) = poll::since(parts) {
+                    let cursor = cursor_value(settings.hub.cursor().unmoved(since));
                     response.headers_mut().insert(CURSOR, cursor);
                 }
                 Taken::Answer(response)
             }
         }
     }
+}
 
-    fn read<C>(&self, channels: C, parts: &Parts) -> Result<Held, Invalid>
+impl Settings {
+    fn read<C>(self: &Arc<Self>, channels: C, parts: &Parts) -> Result<Held, Invalid>
     where
         C: IntoIterator<Item = Channel>,
     {
@@ -101,21 +110,42 @@ impl<R> Endpoint<R> {
             // An unread body would keep the server from noticing that the client has left.
             return Err(Invalid::new("body", "a poll has no body"));
         }
-        let since = since(parts)?;
-        let asked = asked_in_query(parts)?;
-        let preferred = preferred(&parts.headers).filter(|_| asked.is_none());
-        let wanted = asked.or(preferred).map_or(self.hold, Duration::from_secs);
-        let hold = wanted.min(self.max_hold).min(self.hub.max_hold());
-        let mut wait = self.hub.wait(channels).since(since).hold(self.jittered(hold));
-        if let Some(max) = self.replies.max_events() {
-            wait = wait.max_events(max);
+        let poll = Poll::read(parts)?;
+        let granted = self.granted(poll.wait());
+        let mut held = self.held(channels, poll.since(), granted, parts.version);
+        held.applied = poll.is_preference().then_some(granted.as_secs());
+        Ok(held)
+    }
+
+    /// A poll of the response that a handler wants held.
+    pub(super) fn hold(self: &Arc<Self>, hold: Hold, version: Version) -> Held {
+        let granted = self.granted(hold.hold);
+        let mut held = self.held(hold.channels.iter(), hold.since, granted, version);
+        if let Some(reply) = hold.reply {
+            held.answer_by(reply);
         }
-        Ok(Held {
-            wait,
-            replies: Arc::clone(&self.replies),
-            http1: parts.version < Version::HTTP_2,
-            applied: preferred.map(|_| hold.as_secs()),
-        })
+        held
+    }
+
+    fn granted(&self, wanted: Option<Duration>) -> Duration {
+        wanted.unwrap_or(self.hold).min(self.max_hold).min(self.hub.max_hold())
+    }
+
+    fn held<C>(
+        self: &Arc<Self>,
+        channels: C,
+        since: Since,
+        hold: Duration,
+        version: Version,
+    ) -> Held
+    where
+        C: IntoIterator<Item: Into<Channel>>,
+    {
+        let wait = self.hub.wait(channels).since(since).hold(self.jittered(hold));
+        let settings = Arc::clone(self);
+        let mut held = Held { wait, settings, reply: Reply::Raw, version, applied: None };
+        held.answer_by(self.replies.reply);
+        held
     }
 
     /// A little less than `hold`, so that polls that began together do not end together.
@@ -132,76 +162,30 @@ fn has_body(headers: &HeaderMap) -> bool {
         || headers.get_all(CONTENT_LENGTH).iter().any(|length| length.as_bytes() != b"0")
 }
 
-/// The cursor that a poll hands back, in the query or in a header field.
-fn since(parts: &Parts) -> Result<Since, Invalid> {
-    let invalid = |detail: &str| Invalid::new("cursor", detail);
-    let header = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
-    let in_headers = parts.headers.get_all(CURSOR).iter().map(header);
-    let mut texts = query::values(parts, "cursor").chain(in_headers);
-    let Some(text) = texts.next() else { return Ok(Since::Now) };
-    if texts.next().is_some() {
-        return Err(invalid("there is more than one cursor"));
-    }
-    match text.as_deref() {
-        Some("oldest") => Ok(Since::Oldest),
-        Some(text) => text.parse().map(Since::Cursor).map_err(|_| invalid("malformed cursor")),
-        None => Err(invalid("malformed cursor")),
-    }
-}
-
-/// `?wait=SECONDS`.
-fn asked_in_query(parts: &Parts) -> Result<Option<u64>, Invalid> {
-    let invalid = |detail: &str| Invalid::new("wait", detail);
-    let mut texts = query::values(parts, "wait");
-    let Some(text) = texts.next() else { return Ok(None) };
-    if texts.next().is_some() {
-        return Err(invalid("there is more than one wait"));
-    }
-    let seconds = text.as_deref().and_then(seconds);
-    seconds.map(Some).ok_or_else(|| invalid("not a whole number of seconds"))
-}
-
-/// `Prefer: wait=SECONDS` (RFC 7240, section 4.3). A malformed preference is none: section 2 has
-/// servers ignore what they do not understand. The first one counts.
-fn preferred(headers: &HeaderMap) -> Option<u64> {
-    let fields = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
-    let mut preferences = fields.flat_map(elements);
-    preferences.find_map(|preference| {
-        let (name, value) = preference.split(';').next()?.split_once('=')?;
-        let value = value.trim();
-        let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
-        name.trim().eq_ignore_ascii_case("wait").then(|| seconds(unquoted.unwrap_or(value)))?
-    })
-}
-
-/// The elements of a list; a comma in a quoted string parts none (RFC 9110, sections 5.6.1, 5.6.4).
-fn elements(field: &str) -> impl Iterator<Item = &str> {
-    let (mut quoted, mut escaped) = (false, false);
-    field.split(move |character| {
-        (quoted, escaped) = match character {
-            '"' if !escaped => (!quoted, false),
-            '\\' if quoted => (true, !escaped),
-            _ => (quoted, false),
-        };
-        character == ',' && !quoted
-    })
-}
-
-/// A whole number, however large: what is too large for the type is more than any limit.
-fn seconds(text: &str) -> Option<u64> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| text.parse().unwrap_or(u64::MAX))
-}
-
 impl Held {
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response<ReplyBody>> {
+    fn answer_by(&mut self, reply: Reply) {
+        self.reply = reply;
+        let max = self.settings.replies.max_events(reply).unwrap_or(self.settings.hub.max_batch());
+        self.wait.set_max_events(max);
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> task::Poll<Response<ReplyBody>> {
         let waited = ready!(Future::poll(Pin::new(&mut self.wait), cx));
-        let mut response = self.replies.waited(&waited, self.http1);
+        task::Poll::Ready(self.answer(&waited))
+    }
+
+    /// The outcome, for one who answers some of them otherwise.
+    pub(super) fn poll_waited(&mut self, cx: &mut Context<'_>) -> task::Poll<Waited> {
+        Future::poll(Pin::new(&mut self.wait), cx)
+    }
+
+    pub(super) fn answer(&self, waited: &Waited) -> Response<ReplyBody> {
+        let mut response = self.settings.replies.waited(waited, self.reply, self.version);
         let held = !matches!(waited, Waited::Refused { .. });
         if let Some(seconds) = self.applied.filter(|_| held) {
             let applied = HeaderValue::try_from(format!("wait={seconds}"));
             response.headers_mut().extend(applied.ok().map(|value| (PREFERENCE_APPLIED, value)));
         }
-        Poll::Ready(response)
+        response
     }
 }

@@ -4,39 +4,47 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use http::Response;
+use http::{Response, Version};
+use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{
     body::{ReplyBody, ResponseBody},
-    endpoint::Held,
+    endpoint::{Held, Settings},
+    hold,
 };
 
 pin_project! {
     /// The response of [`LongPoll`](super::LongPoll): the inner service's, or that of a poll, which
     /// is parked meanwhile. Dropping it lets the poll go.
-    pub struct ResponseFuture<F> {
+    pub struct ResponseFuture<F, B> {
         #[pin]
-        kind: Kind<F>,
+        kind: Kind<F, B>,
     }
 }
 
 pin_project! {
     #[project = KindProjection]
-    enum Kind<F> {
-        Inner { #[pin] future: F },
+    enum Kind<F, B> {
+        // The inner service has not answered yet. Left for `Response` if it wants its answer held.
+        Inner { #[pin] future: F, settings: Arc<Settings>, version: Version },
+        // A poll of the route is parked.
         Held { held: Held },
+        // A response is parked, and nothing of the handler that made it is left. Boxed, so that
+        // polls of the route are not larger for it.
+        Response { held: Box<(Held, Option<Response<B>>)> },
         // None once it was returned.
         Ready { response: Option<Response<ReplyBody>> },
     }
 }
 
-impl<F> ResponseFuture<F> {
-    pub(super) fn inner(future: F) -> Self {
-        Self { kind: Kind::Inner { future } }
+impl<F, B> ResponseFuture<F, B> {
+    pub(super) fn inner(future: F, settings: Arc<Settings>, version: Version) -> Self {
+        Self { kind: Kind::Inner { future, settings, version } }
     }
 
     pub(super) fn held(held: Held) -> Self {
@@ -48,16 +56,30 @@ impl<F> ResponseFuture<F> {
     }
 }
 
-impl<F, B, E> Future for ResponseFuture<F>
+impl<F, B, E> Future for ResponseFuture<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
 {
     type Output = Result<Response<ResponseBody<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = match self.project().kind.project() {
-            KindProjection::Inner { future } => {
-                return Poll::Ready(Ok(ready!(future.poll(cx))?.map(ResponseBody::inner)));
+        let mut kind = self.project().kind;
+        if let KindProjection::Inner { future, settings, version } = kind.as_mut().project() {
+            let mut response = ready!(future.poll(cx))?;
+            let Some(wish) = hold::wish(&mut response) else {
+                return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+            };
+            let held = settings.hold(wish, *version);
+            kind.set(Kind::Response { held: Box::new((held, Some(response))) });
+        }
+        let response = match kind.project() {
+            KindProjection::Inner { .. } => return Poll::Pending,
+            KindProjection::Response { held } => {
+                let (held, own) = &mut **held;
+                let waited = ready!(held.poll_waited(cx));
+                let Some(own) = own.take() else { return Poll::Pending };
+                return Poll::Ready(Ok(hold::answer(held, &waited, own)));
             }
             KindProjection::Held { held } => ready!(held.poll(cx)),
             KindProjection::Ready { response } => match response.take() {
@@ -69,7 +91,7 @@ where
     }
 }
 
-impl<F> fmt::Debug for ResponseFuture<F> {
+impl<F, B> fmt::Debug for ResponseFuture<F, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }

@@ -9,12 +9,13 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
     body::ResponseBody,
-    endpoint::{Endpoint, Taken},
+    endpoint::{Endpoint, Settings, Taken},
     future::ResponseFuture,
     reply::{Replies, Reply},
     route::{Invalid, Route},
@@ -50,7 +51,7 @@ impl<R> LongPollLayer<R> {
     /// once. More than `max_hold` counts as that.
     #[must_use]
     pub fn hold(mut self, hold: Duration) -> Self {
-        self.endpoint().hold = hold;
+        self.settings().hold = hold;
         self
     }
 
@@ -58,7 +59,7 @@ impl<R> LongPollLayer<R> {
     /// hub's own `max_hold` holds, too.
     #[must_use]
     pub fn max_hold(mut self, max_hold: Duration) -> Self {
-        self.endpoint().max_hold = max_hold;
+        self.settings().max_hold = max_hold;
         self
     }
 
@@ -66,7 +67,7 @@ impl<R> LongPollLayer<R> {
     /// end together. Default: 10 percent. More than 100 counts as 100.
     #[must_use]
     pub fn jitter(mut self, percent: u8) -> Self {
-        self.endpoint().jitter_percent = percent;
+        self.settings().jitter_percent = percent;
         self
     }
 
@@ -149,11 +150,11 @@ impl<R> LongPollLayer<R> {
     }
 
     fn replies(&mut self) -> &mut Replies {
-        Arc::make_mut(&mut self.endpoint().replies)
+        &mut self.settings().replies
     }
 
-    fn endpoint(&mut self) -> &mut Endpoint<R> {
-        Arc::make_mut(&mut self.endpoint)
+    fn settings(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut Arc::make_mut(&mut self.endpoint).settings)
     }
 }
 
@@ -173,7 +174,9 @@ impl<R> Clone for LongPollLayer<R> {
 
 impl<R> fmt::Debug for LongPollLayer<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LongPollLayer").field("hub", &self.endpoint.hub).finish_non_exhaustive()
+        f.debug_struct("LongPollLayer")
+            .field("settings", &self.endpoint.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -201,10 +204,11 @@ impl<S, R, B, ResBody> Service<Request<B>> for LongPoll<S, R>
 where
     S: Service<Request<B>, Response = Response<ResBody>>,
     R: Route,
+    ResBody: Body,
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ResponseFuture<S::Future, ResBody>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -212,8 +216,13 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        match self.layer.endpoint.take(&parts) {
-            Taken::Pass => ResponseFuture::inner(self.inner.call(Request::from_parts(parts, body))),
+        let endpoint = &self.layer.endpoint;
+        match endpoint.take(&parts) {
+            Taken::Pass => {
+                let version = parts.version;
+                let future = self.inner.call(Request::from_parts(parts, body));
+                ResponseFuture::inner(future, Arc::clone(&endpoint.settings), version)
+            }
             Taken::Answer(response) => ResponseFuture::ready(response),
             // The request ends here: a parked poll keeps nothing of it.
             Taken::Held(held) => ResponseFuture::held(held),

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
     header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -63,19 +63,24 @@ pub(super) struct Replies {
 
 impl Replies {
     /// The most events of one answer; none for the hub's own limit.
-    pub(super) fn max_events(&self) -> Option<usize> {
-        (self.reply == Reply::Raw && self.on_events.is_none()).then_some(1)
+    pub(super) fn max_events(&self, reply: Reply) -> Option<usize> {
+        (reply == Reply::Raw && self.on_events.is_none()).then_some(1)
     }
 
-    pub(super) fn waited(&self, waited: &Waited, http1: bool) -> Response<ReplyBody> {
+    pub(super) fn waited(
+        &self,
+        waited: &Waited,
+        reply: Reply,
+        version: Version,
+    ) -> Response<ReplyBody> {
         let cursor = waited.cursor();
         let mut response = match waited {
             Waited::Events(batch) => match &self.on_events {
                 Some(handler) => handler(batch).map(ReplyBody::from),
-                None => self.events(batch),
+                None => events(reply, batch),
             },
-            Waited::TimedOut { .. } => self.nothing(&self.on_timeout, cursor),
-            Waited::Drained { .. } => self.nothing(&self.on_drained, cursor),
+            Waited::TimedOut { .. } => nothing(&self.on_timeout, reply, cursor),
+            Waited::Drained { .. } => nothing(&self.on_drained, reply, cursor),
             Waited::Deleted { .. } => match &self.on_deleted {
                 Some(handler) => handler(cursor).map(ReplyBody::from),
                 None => problem(StatusCode::GONE, None, "the channel was deleted"),
@@ -90,9 +95,8 @@ impl Replies {
         if matches!(waited, Waited::Events(batch) if batch.gap()) {
             headers.insert(GAP, HeaderValue::from_static("true"));
         }
-        if http1 && matches!(waited, Waited::Drained { .. }) {
-            // The next poll comes on a new connection, perhaps to another server.
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        if matches!(waited, Waited::Drained { .. }) {
+            close(headers, version);
         }
         finish(response)
     }
@@ -104,32 +108,32 @@ impl Replies {
         })
     }
 
-    fn events(&self, batch: &Batch) -> Response<ReplyBody> {
-        match self.reply {
-            Reply::Raw => match batch.entries() {
-                [entry, ..] => raw(entry),
-                [] => status(StatusCode::NO_CONTENT),
-            },
-            #[cfg(feature = "json")]
-            Reply::Json => json::batch(batch.cursor(), batch.gap(), batch.entries()),
-        }
-    }
-
-    /// The answer of a wait that ended without anything to tell.
-    fn nothing(&self, handler: &Handler<Cursor>, cursor: Cursor) -> Response<ReplyBody> {
-        match (handler, self.reply) {
-            (Some(handler), _) => handler(cursor).map(ReplyBody::from),
-            (None, Reply::Raw) => status(StatusCode::NO_CONTENT),
-            #[cfg(feature = "json")]
-            (None, Reply::Json) => json::batch(cursor, false, &[]),
-        }
-    }
-
     fn refused(&self, reason: Refused) -> Response<ReplyBody> {
         if !reason.is_temporary() {
             return bad_request(&Invalid::new("channel", reason.to_string()));
         }
         unavailable(&reason.to_string(), self.retry_after)
+    }
+}
+
+fn events(reply: Reply, batch: &Batch) -> Response<ReplyBody> {
+    match reply {
+        Reply::Raw => match batch.entries() {
+            [entry, ..] => raw(entry),
+            [] => status(StatusCode::NO_CONTENT),
+        },
+        #[cfg(feature = "json")]
+        Reply::Json => json::batch(batch.cursor(), batch.gap(), batch.entries()),
+    }
+}
+
+/// The answer of a wait that ended without anything to tell.
+fn nothing(handler: &Handler<Cursor>, reply: Reply, cursor: Cursor) -> Response<ReplyBody> {
+    match (handler, reply) {
+        (Some(handler), _) => handler(cursor).map(ReplyBody::from),
+        (None, Reply::Raw) => status(StatusCode::NO_CONTENT),
+        #[cfg(feature = "json")]
+        (None, Reply::Json) => json::batch(cursor, false, &[]),
     }
 }
 
@@ -145,6 +149,13 @@ pub(super) fn finish(mut response: Response<ReplyBody>) -> Response<ReplyBody> {
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.entry(X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
     response
+}
+
+/// Has the next poll come on a new connection, perhaps to another server. HTTP/2 has no such field.
+pub(super) fn close(headers: &mut HeaderMap, version: Version) {
+    if version < Version::HTTP_2 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 pub(super) fn status(status: StatusCode) -> Response<ReplyBody> {

@@ -1,0 +1,112 @@
+//! What a poll asks for.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
+
+use super::{query, reply::CURSOR, route::Invalid};
+use crate::cursor::Since;
+
+/// RFC 7240.
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// What a client asks for: where it goes on, and how long it is willing to wait.
+///
+/// The layer reads it for the polls of its route. A handler that decides by itself what to hold
+/// reads it with [`Poll::read`], or with the feature `axum` as an extractor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Poll {
+    since: Since,
+    asked: Option<Duration>,
+    preferred: Option<Duration>,
+}
+
+impl Poll {
+    /// Reads the query and the header fields of a request, as told in the
+    /// [module docs](super).
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] names the field that is malformed or given twice.
+    pub fn read(parts: &Parts) -> Result<Self, Invalid> {
+        let (since, asked) = (since(parts)?, asked(parts)?.map(Duration::from_secs));
+        let preferred = preferred(&parts.headers).map(Duration::from_secs);
+        Ok(Self { since, asked, preferred })
+    }
+
+    /// Where the client goes on.
+    pub fn since(&self) -> Since {
+        self.since
+    }
+
+    /// How long it is willing to wait, if it says; not yet limited by what the server allows.
+    pub fn wait(&self) -> Option<Duration> {
+        self.asked.or(self.preferred)
+    }
+
+    /// Whether that was said as a preference, which is to be acknowledged.
+    pub(super) fn is_preference(&self) -> bool {
+        self.asked.is_none() && self.preferred.is_some()
+    }
+}
+
+/// The cursor that a poll hands back, in the query or in a header field.
+pub(super) fn since(parts: &Parts) -> Result<Since, Invalid> {
+    let invalid = |detail: &str| Invalid::new("cursor", detail);
+    let header = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+    let in_headers = parts.headers.get_all(CURSOR).iter().map(header);
+    let mut texts = query::values(parts, "cursor").chain(in_headers);
+    let Some(text) = texts.next() else { return Ok(Since::Now) };
+    if texts.next().is_some() {
+        return Err(invalid("there is more than one cursor"));
+    }
+    match text.as_deref() {
+        Some("oldest") => Ok(Since::Oldest),
+        Some(text) => text.parse().map(Since::Cursor).map_err(|_| invalid("malformed cursor")),
+        None => Err(invalid("malformed cursor")),
+    }
+}
+
+/// `?wait=SECONDS`.
+fn asked(parts: &Parts) -> Result<Option<u64>, Invalid> {
+    let invalid = |detail: &str| Invalid::new("wait", detail);
+    let mut texts = query::values(parts, "wait");
+    let Some(text) = texts.next() else { return Ok(None) };
+    if texts.next().is_some() {
+        return Err(invalid("there is more than one wait"));
+    }
+    let seconds = text.as_deref().and_then(seconds);
+    seconds.map(Some).ok_or_else(|| invalid("not a whole number of seconds"))
+}
+
+/// `Prefer: wait=SECONDS` (RFC 7240, section 4.3). A malformed preference is none: section 2 has
+/// servers ignore what they do not understand. The first one counts.
+fn preferred(headers: &HeaderMap) -> Option<u64> {
+    let fields = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+    let mut preferences = fields.flat_map(elements);
+    preferences.find_map(|preference| {
+        let (name, value) = preference.split(';').next()?.split_once('=')?;
+        let value = value.trim();
+        let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+        name.trim().eq_ignore_ascii_case("wait").then(|| seconds(unquoted.unwrap_or(value)))?
+    })
+}
+
+/// The elements of a list; a comma in a quoted string parts none (RFC 9110, sections 5.6.1, 5.6.4).
+fn elements(field: &str) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    field.split(move |character| {
+        (quoted, escaped) = match character {
+            '"' if !escaped => (!quoted, false),
+            '\\' if quoted => (true, !escaped),
+            _ => (quoted, false),
+        };
+        character == ',' && !quoted
+    })
+}
+
+/// A whole number, however large: what is too large for the type is more than any limit.
+fn seconds(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().unwrap_or(u64::MAX))
+}
