@@ -75,7 +75,7 @@ impl Config {
         self.history_age = self.history_age.clamp(Duration::from_millis(1), Self::LONGEST);
         self.hold = self.hold.min(Self::LONGEST);
         self.max_hold = self.max_hold.clamp(Duration::from_millis(1), Self::LONGEST);
-        self.shards = self.shards.clamp(1, 1 << 16).next_power_of_two();
+        self.shards = self.shards.clamp(1, 1 << 10).next_power_of_two();
         Ok(self)
     }
 }

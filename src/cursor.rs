@@ -142,7 +142,8 @@ pub enum Since {
     /// Only what is published after the poll was first looked at. The default.
     #[default]
     Now,
-    /// All that is still held. Never a gap: nothing was promised before.
+    /// All that is still held. The answer has no gap, for nothing was promised before; if it was cut
+    /// short at a limit, the next ones may report events that were gone already.
     Oldest,
     /// All after this position.
     Cursor(Cursor),

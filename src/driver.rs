@@ -13,6 +13,7 @@ use std::{
     collections::hash_map::DefaultHasher,
     future::Future,
     hash::{Hash, Hasher},
+    panic,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -20,7 +21,7 @@ use std::{
 };
 
 use tokio::{
-    runtime::{Handle, RuntimeFlavor},
+    runtime::{self, Handle, RuntimeFlavor},
     task,
     time::{Instant, Sleep, sleep_until},
 };
@@ -57,41 +58,53 @@ fn whole_ticks(duration: Duration) -> u64 {
 }
 
 thread_local! {
-    /// The hub that is known to have a driver on the multi-threaded runtime whose worker this
-    /// thread is, and how many of its drivers had gone by then. A worker works for one runtime all
-    /// its life, and such a runtime works by itself.
-    static SURE: ThreadCell<(u64, u64)> = const { ThreadCell::new((0, 0)) };
+    /// What this thread last made sure of.
+    static SURE: ThreadCell<Option<Sure>> = const { ThreadCell::new(None) };
+}
+
+/// That a hub has a driver on a runtime. True until one of the hub's drivers has gone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Sure {
+    hub: u64,
+    gone: u64,
+    runtime: runtime::Id,
+    /// The runtime works by itself, whatever this thread does next.
+    works_alone: bool,
 }
 
 /// Makes sure that a deadline, registered just now, is looked at in time. Outside of a runtime it
 /// is looked at when the hub is next used inside one.
 pub(crate) fn watch(common: &Arc<Common>, deadline: u64) {
     ensure(common);
-    if !common.alarm.covers(deadline) {
-        common.alarm.cover(deadline);
-    }
+    common.alarm.cover(deadline);
 }
 
 /// Makes sure that the current runtime, if there is one, has a driver.
 pub(crate) fn ensure(common: &Arc<Common>) {
-    // Asking for the current runtime counts a reference that all its threads share, so workers ask
-    // once. Other threads may be in another runtime each time; they ask each time.
-    let (here, is_task) = ((common.id(), common.alarm.gone()), task::try_id().is_some());
-    if is_task && SURE.try_with(ThreadCell::get).is_ok_and(|sure| sure == here) {
+    let (hub, gone, is_task) = (common.id(), common.alarm.gone(), task::try_id().is_some());
+    let sure = SURE.try_with(ThreadCell::get).ok().flatten();
+    let sure = sure.filter(|sure| (sure.hub, sure.gone) == (hub, gone));
+    // Asking for the current runtime counts a reference that all its threads share, so tasks of a
+    // multi-threaded runtime do not ask again. Others may be in another runtime each time.
+    if is_task && sure.is_some_and(|sure| sure.works_alone) {
         return;
     }
     let Ok(handle) = Handle::try_current() else { return };
+    let runtime = handle.id();
+    if sure.is_some_and(|sure| sure.runtime == runtime) {
+        return;
+    }
+    let works_alone = handle.runtime_flavor() == RuntimeFlavor::MultiThread;
     let mut hasher = DefaultHasher::new();
-    handle.id().hash(&mut hasher);
-    let runtime = hasher.finish();
-    if common.alarm.enlist(runtime) {
+    runtime.hash(&mut hasher);
+    let key = hasher.finish();
+    if common.alarm.enlist(key, works_alone) {
         let common = Arc::clone(common);
-        handle.spawn(Driver { common, runtime, place: 0, sleep: None });
+        handle.spawn(Driver { common, runtime: key, place: 0, sleep: Sleeps::Not, polled: false });
     }
-    if is_task && handle.runtime_flavor() == RuntimeFlavor::MultiThread {
-        // While the thread ends there is nothing to remember.
-        let _ = SURE.try_with(|sure| sure.set(here));
-    }
+    let sure = Sure { hub, gone, runtime, works_alone: works_alone && is_task };
+    // While the thread ends there is nothing to remember.
+    let _ = SURE.try_with(|cell| cell.set(Some(sure)));
 }
 
 struct Driver {
@@ -99,7 +112,15 @@ struct Driver {
     runtime: u64,
     /// The shard at which the next batch is due.
     place: usize,
-    sleep: Option<Pin<Box<Sleep>>>,
+    sleep: Sleeps,
+    polled: bool,
+}
+
+enum Sleeps {
+    Not,
+    Until(Pin<Box<Sleep>>),
+    /// The runtime has no time driver: tokio panicked when it was asked to sleep.
+    Cannot,
 }
 
 impl Driver {
@@ -131,6 +152,7 @@ impl Future for Driver {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let driver = &mut *self;
+        driver.polled = true;
         loop {
             if !driver.turn() {
                 cx.waker().wake_by_ref();
@@ -146,11 +168,17 @@ impl Future for Driver {
                 return Poll::Ready(());
             }
             let Some(tick) = driver.common.alarm.arm(driver.runtime, next) else {
-                driver.sleep = None;
+                if let Sleeps::Until(_) = driver.sleep {
+                    driver.sleep = Sleeps::Not;
+                }
                 return Poll::Pending;
             };
             let at = Instant::from_std(driver.common.base) + Duration::from_millis(tick);
-            let sleep = driver.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            if let Sleeps::Not = driver.sleep {
+                let sleep = panic::catch_unwind(|| Box::pin(sleep_until(at)));
+                driver.sleep = sleep.map_or(Sleeps::Cannot, Sleeps::Until);
+            }
+            let Sleeps::Until(sleep) = &mut driver.sleep else { return Poll::Pending };
             if sleep.deadline() != at {
                 sleep.as_mut().reset(at);
             }
@@ -163,8 +191,10 @@ impl Future for Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.common.alarm.retire(self.runtime);
-        // Waits of other runtimes may have relied on this one.
-        self.common.recall();
+        let alone = self.common.alarm.retire(self.runtime);
+        // Waits of other runtimes may have relied on this one, unless it was never there for them.
+        if self.polled && alone {
+            self.common.recall();
+        }
     }
 }

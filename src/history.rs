@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, iter, sync::Arc};
 
-use crate::event::Stored;
+use crate::{event::Stored, wake::drop_alone};
 
 /// An event in its place.
 pub(crate) struct Held {
@@ -23,6 +23,15 @@ pub(crate) struct Evicted {
     first: Option<Arc<Stored>>,
     rest: Vec<Arc<Stored>>,
     pub(crate) weight: usize,
+}
+
+impl Drop for Evicted {
+    /// Payloads may be anybody's memory, and run anybody's code when they are freed.
+    fn drop(&mut self) {
+        for stored in self.first.take().into_iter().chain(self.rest.drain(..)) {
+            drop_alone(stored);
+        }
+    }
 }
 
 impl Evicted {
@@ -94,7 +103,7 @@ impl History {
         let mut count = (self.len() + 1).saturating_sub(bounds.events);
         let mut gone: usize = self.iter().take(count).map(|held| held.stored.event.weight()).sum();
         for held in self.iter().skip(count) {
-            if self.weight - gone + weight <= bounds.bytes {
+            if (self.weight - gone).saturating_add(weight) <= bounds.bytes {
                 break;
             }
             gone += held.stored.event.weight();

@@ -157,7 +157,7 @@ impl Hub {
         self.registry.close(Now::of(&self.registry.common).tick());
     }
 
-    /// What the hub holds, and what has happened on it. Locks each shard once.
+    /// What the hub holds, and what has happened on it. It visits every shard, one after the other.
     pub fn stats(&self) -> Stats {
         let now = Now::of(&self.registry.common).tick();
         let (holds, counts) = self.registry.stats(now);
@@ -250,7 +250,7 @@ pub struct Stats {
     pub deleted: u64,
     /// Waits that were let go by a drain.
     pub drained: u64,
-    /// Waits that were refused.
+    /// Waits that were refused, also those of which that was known before they were polled.
     pub refused: u64,
     /// Waits that were dropped while they were parked: their clients left.
     pub dropped: u64,

@@ -67,8 +67,8 @@
 //!
 //! A channel keeps its last events, bounded by number, bytes and age. A cursor below what was let
 //! go is answered with a gap, together with all that is left; so is the cursor of another hub,
-//! such as the same server before a restart. A client that comes back within the history's age is
-//! told of a gap only if events of its own channels are gone.
+//! such as the same server before a restart. A client whose position is not older than the history's
+//! age is told of a gap only if events of its own channels are gone.
 //!
 //! # Shutting down
 //!

@@ -67,7 +67,8 @@ impl Batch {
     }
 
     /// Whether events between the cursor of the poll and what is still held are gone, or the
-    /// cursor was not of this hub. Whoever keeps state should read it anew.
+    /// cursor was not of this hub. Whoever keeps state should read it anew. A batch that was cut short
+    /// at a limit may be followed by others with a gap, until the cursor has passed what is gone.
     pub fn gap(&self) -> bool {
         self.gap
     }
@@ -180,7 +181,8 @@ impl fmt::Display for Refused {
 pub struct Published {
     /// The event's position.
     pub cursor: Cursor,
-    /// How many waits it woke. None is no fault: the history keeps the event for the next poll.
+    /// How many waits it woke. None is no fault: the history keeps the event for the next poll. A
+    /// wait on several channels may be woken by each of them before it is polled.
     pub woken: usize,
 }
 

@@ -91,6 +91,15 @@ enum Room {
 
 impl Room {
     const STEPS: [Self; 3] = [Self::Spare, Self::Due, Self::Remnants];
+
+    fn may_help(self, short: Short) -> bool {
+        match short {
+            // A wait whose time is over keeps its permit until its future has seen it.
+            Short::Waits => self == Self::Spare,
+            Short::Channels => true,
+            Short::Bytes => self == Self::Due,
+        }
+    }
 }
 
 /// How far a hub is from its end. Read under any shard's lock, it is exact: a phase is set before
@@ -140,22 +149,34 @@ impl Common {
     }
 
     /// Makes the bytes of evicted events free again.
-    fn give_back(&self, gone: &Evicted) {
-        if gone.weight > 0 {
-            self.traffic.history_bytes.fetch_sub(gone.weight, Ordering::Relaxed);
+    fn give_back(&self, weight: usize) {
+        if weight > 0 {
+            self.traffic.history_bytes.fetch_sub(weight, Ordering::Relaxed);
         }
     }
 
     /// Makes room for somebody who found none: one step for each of their tries, the dearest last.
-    fn make_room(&self, step: Room, short: &Short, now: u64) {
-        for cell in self.cells() {
-            while step == Room::Due && cell.turn(now).0 {}
-            let mut shard = cell.lock();
-            if let (Room::Remnants, Short::Channels) = (step, short) {
-                shard.forget_remnants();
+    fn make_room(&self, step: Room, now: u64, wanting: &[usize]) {
+        let cells: Vec<_> = self.cells().collect();
+        for cell in &cells {
+            match step {
+                Room::Spare => {}
+                Room::Due => while cell.turn(now).0 {},
+                Room::Remnants => _ = cell.lock().forget_remnants(),
             }
+        }
+        // All at once, so that no permit slips by from a shard that is still to be visited into one
+        // that was; and what there is goes to the shards that want it, not to who comes first.
+        let mut shards: Vec<_> = cells.iter().map(|cell| cell.lock()).collect();
+        for shard in &mut shards {
             self.waits.give(std::mem::take(&mut shard.spare_waits));
             self.channels.give(std::mem::take(&mut shard.spare_channels));
+        }
+        for (cell, shard) in cells.iter().zip(&mut shards) {
+            for _ in wanting.iter().filter(|&&index| index == cell.index) {
+                shard.spare_waits += self.waits.take(true);
+                shard.spare_channels += self.channels.take(true);
+            }
         }
     }
 }
@@ -204,8 +225,8 @@ impl Cell {
         let mut shard = self.lock();
         shard.turn(now, &mut steps, &mut wakers, &mut gone);
         self.trim(&mut shard);
+        self.common.give_back(gone.weight);
         drop(shard);
-        self.common.give_back(&gone);
         (steps == 0, wakers.wake())
     }
 
@@ -287,8 +308,8 @@ impl Registry {
         let mut shard = cell.lock();
         let key = cell.find_current(&mut shard, hash, channel, now, &mut gone);
         let holds = key.map(|key| shard.channel_holds(key));
+        self.common.give_back(gone.weight);
         drop(shard);
-        self.common.give_back(&gone);
         holds
     }
 
@@ -296,8 +317,9 @@ impl Registry {
     pub(crate) fn validate(&self) {
         let mut bytes = 0;
         for cell in &self.cells {
-            cell.lock().validate();
-            bytes += cell.lock().holds().bytes;
+            let mut shard = cell.lock();
+            shard.validate();
+            bytes += shard.holds().bytes;
         }
         assert_eq!(bytes, self.common.traffic.history_bytes.load(Ordering::Relaxed));
     }

@@ -114,7 +114,7 @@ pub(crate) struct Ended {
 }
 
 /// What a shard has no room for within the limits that all shards share.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Short {
     Waits,
     Channels,
@@ -328,18 +328,21 @@ impl Shard {
             entry.remove();
         }
         self.spare_channels += 1;
-        if self.names.len() * 8 < self.names.capacity() {
+        // Small tables stay: the next channel would allocate them again.
+        if self.names.capacity() > 64 && self.names.len() * 8 < self.names.capacity() {
             self.names.shrink_to(self.names.len() * 2, |&(hash, _)| hash);
         }
     }
 
-    /// Forgets up to a batch of remnants early: the hub is short of channels. Clients whose cursor
-    /// is older than the events that were deleted may be told of a gap that is not theirs.
-    pub(crate) fn forget_remnants(&mut self) {
+    /// Forgets up to a batch of remnants early: the hub is short of channels, or closed. Clients
+    /// whose cursor is older than the events that were deleted may be told of a gap that is not
+    /// theirs. False once there are none.
+    pub(crate) fn forget_remnants(&mut self) -> bool {
         for _ in 0..BATCH {
-            let Some(key) = self.remnants.front() else { return };
+            let Some(key) = self.remnants.front() else { return false };
             self.forget(key);
         }
+        true
     }
 
     // Waits.
@@ -472,6 +475,8 @@ impl Shard {
         gone: &mut Evicted,
     ) {
         self.now = self.now.max(now);
+        // Invariant: not before what a wheel has reached, or what it hands out would not be due.
+        let now = self.now;
         while let Some(key) = self.holds.pop(&mut self.waiters, now, steps) {
             let waiter = &self.waiters[key];
             if waiter.state == State::Parked {
@@ -483,10 +488,10 @@ impl Shard {
             self.expire(key, now, steps, gone);
             let record = &self.channels[key];
             let settles = (now < record.settles).then_some(record.settles);
-            match record.history.next_expiry().or(settles) {
-                Some(deadline) => self.ages.insert(&mut self.channels, key, deadline),
-                None => self.retire(key),
+            if let Some(deadline) = record.history.next_expiry().or(settles) {
+                self.ages.insert(&mut self.channels, key, deadline);
             }
+            self.retire(key);
         }
     }
 

@@ -20,8 +20,7 @@ use loom::sync as imp;
 
 pub(crate) use imp::MutexGuard;
 
-/// A mutex that a panic does not poison: what it guards is never left half-changed, for nothing
-/// foreign runs under it.
+/// A mutex that a panic does not poison: nothing foreign runs under it that could panic.
 pub(crate) struct Mutex<T>(imp::Mutex<T>);
 
 impl<T> Mutex<T> {

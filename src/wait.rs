@@ -39,7 +39,7 @@ pub struct Wait {
 enum State {
     /// Not registered.
     New(Parts),
-    /// Not to be registered: the reason, the hub's cursor when it was refused, and the hub's first.
+    /// Not to be registered: the reason, and the hub's cursor when it was refused.
     Refused(Refused, Cursor),
     /// Registered. Left by returning the outcome, or by `drop`, which both free the records.
     Parked(Parts),

@@ -39,6 +39,21 @@ impl WakeList {
     }
 }
 
+impl Drop for WakeList {
+    /// Wakers that are not woken are dropped, each by itself: one whose drop panics takes none of
+    /// the others, nor what is still to be done, with it.
+    fn drop(&mut self) {
+        for waker in self.first.take().into_iter().chain(self.rest.drain(..)) {
+            drop_alone(waker);
+        }
+    }
+}
+
+/// Drops something foreign. Its panic has been reported by the panic hook, and ends here.
+pub(crate) fn drop_alone<T>(foreign: T) {
+    let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(foreign)));
+}
+
 impl FromIterator<Waker> for WakeList {
     fn from_iter<I: IntoIterator<Item = Waker>>(wakers: I) -> Self {
         let mut wakers = wakers.into_iter();

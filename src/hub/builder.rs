@@ -69,7 +69,7 @@ impl HubBuilder {
         /// The oldest go; the newest is kept whatever it weighs.
         history_bytes: usize;
         /// How long a channel keeps an event. Default: one hour; at least a millisecond, at most a
-        /// year. A client that stays away for longer than this may be told of a gap even if its
+        /// year. A client whose position is older than this may be told of a gap even if its
         /// channels had no events.
         history_age: Duration;
         /// How many bytes, counted as for `history_bytes`, all channels keep together. Default:
@@ -88,7 +88,7 @@ impl HubBuilder {
         /// at most a year.
         max_hold: Duration;
         /// Into how many parts, each with a lock of its own, the hub is divided: rounded up to a
-        /// power of two, at most 65,536. Default: 64.
+        /// power of two, at most 1,024. Default: 64.
         shards: usize;
     }
 

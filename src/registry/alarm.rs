@@ -30,6 +30,8 @@ pub(crate) struct Alarm {
 /// One for each runtime on which the hub is in use.
 struct Driver {
     runtime: u64,
+    /// Whether its runtime has threads of its own, so that it is sure to be polled.
+    works_alone: bool,
     until: u64,
     waker: Option<Waker>,
 }
@@ -72,25 +74,28 @@ impl Alarm {
     }
 
     /// Adds the driver of a runtime; false if it has one.
-    pub(crate) fn enlist(&self, runtime: u64) -> bool {
+    pub(crate) fn enlist(&self, runtime: u64, works_alone: bool) -> bool {
         let mut drivers = self.drivers.lock();
         if drivers.iter().any(|driver| driver.runtime == runtime) {
             return false;
         }
-        drivers.push(Driver { runtime, until: NEVER, waker: None });
+        drivers.push(Driver { runtime, works_alone, until: NEVER, waker: None });
         self.settle(&drivers);
         true
     }
 
-    /// Takes the driver of a runtime out. Who relied on it has to be told.
-    pub(crate) fn retire(&self, runtime: u64) {
+    /// Takes the driver of a runtime out. True if no driver is left that is sure to be polled: then
+    /// who relied on it has to be told.
+    pub(crate) fn retire(&self, runtime: u64) -> bool {
         let mut drivers = self.drivers.lock();
         let place = drivers.iter().position(|driver| driver.runtime == runtime);
         let retired = place.map(|place| drivers.swap_remove(place));
         self.gone.fetch_add(1, Ordering::Relaxed);
         self.settle(&drivers);
+        let alone = !drivers.iter().any(|driver| driver.works_alone);
         drop(drivers);
         drop(retired);
+        alone
     }
 
     /// How many drivers have gone.

@@ -72,12 +72,14 @@ impl Registry {
                     shard.delete(key, &mut gone);
                 }
                 drop(shard);
-                self.common.give_back(&gone);
+                self.common.give_back(gone.weight);
                 match keys.last() {
                     Some(last) => from = last + 1,
                     None => break,
                 }
             }
+            // Nobody can ask any more.
+            while cell.lock().forget_remnants() {}
         }
         panics.resume();
     }

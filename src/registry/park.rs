@@ -60,16 +60,19 @@ impl Registry {
         let mut slot = Slot { key: NIL, guard: 0 };
         let too_many = Refused::ChannelsPerWait { max };
         let Some(second) = channels.next() else {
-            return if max > 0 { Ok(Parts::One(first, slot)) } else { Err(too_many) };
+            return (max > 0).then_some(Parts::One(first, slot)).ok_or(too_many);
         };
 
+        if max == 0 {
+            return Err(too_many);
+        }
         let mut parts = vec![first];
         for channel in iter::once(second).chain(channels) {
             let part = self.part(channel)?;
             if parts.iter().any(|other| other.is(&part)) {
                 continue;
             }
-            if parts.len() >= max {
+            if parts.len() == max {
                 return Err(too_many);
             }
             parts.push(part);
@@ -128,9 +131,13 @@ impl Parts {
     pub(crate) fn start(&mut self, ask: &Ask, waker: &Waker, now: u64) -> Option<Waited> {
         let mut ended = self.try_start(ask, waker, now, false);
         for step in Room::STEPS {
-            let Err(short) = &ended else { break };
-            self.common().make_room(step, short, now);
-            ended = self.try_start(ask, waker, now, true);
+            let Err(short) = ended else { break };
+            if step.may_help(short) {
+                let (parts, _) = self.split();
+                let wanting: Vec<_> = parts.iter().map(|part| part.cell.index).collect();
+                self.common().make_room(step, now, &wanting);
+                ended = self.try_start(ask, waker, now, true);
+            }
         }
         ended.unwrap_or_else(|short| {
             let (parts, slots) = self.split();
@@ -159,8 +166,8 @@ impl Parts {
         poll.frugal = frugal;
         let common = poll.common;
         let ended = poll.start(ask, now, &mut wakers, &mut gone);
+        common.give_back(gone.weight);
         drop(poll);
-        common.give_back(&gone);
         ended
     }
 
@@ -177,14 +184,13 @@ impl Parts {
 
     /// Frees the records of a parked poll whose future is dropped.
     pub(crate) fn abandon(&mut self) {
+        let mut wakers = WakeList::default();
         let (parts, slots) = self.split();
         for (part, slot) in parts.iter().zip(slots) {
             let mut shard = part.cell.lock();
             shard.counts.dropped += u64::from(shard.waiter(slot.key).lead);
-            let waker = shard.leave(slot.key);
+            wakers.push(shard.leave(slot.key));
             part.cell.trim(&mut shard);
-            drop(shard);
-            drop(waker);
         }
     }
 }

@@ -48,13 +48,16 @@ impl Registry {
         }
         let (hash, cell) = self.locate(channel.as_str());
         let stored = Stored::new(channel.clone(), event);
-        let mut wakers = WakeList::default();
-        let mut place = |frugal| cell.place(hash, &stored, times, frugal, &mut wakers);
+        // What is let go is dropped when the waits have been woken: nothing foreign comes before.
+        let (mut gone, mut wakers) = (Evicted::default(), WakeList::default());
+        let mut place = |frugal| cell.place(hash, &stored, times, frugal, &mut gone, &mut wakers);
         let mut placed = place(false);
         for step in Room::STEPS {
-            let Err(short) = &placed else { break };
-            self.common.make_room(step, short, times.now);
-            placed = place(true);
+            let Err(short) = placed else { break };
+            if step.may_help(short) {
+                self.common.make_room(step, times.now, &[cell.index]);
+                placed = place(true);
+            }
         }
         let placed = placed.map_err(|short| match short {
             Short::Bytes => PublishError::TotalHistory { max_bytes: config.total_history_bytes },
@@ -74,7 +77,7 @@ impl Registry {
         let mut shard = cell.lock();
         let Some(key) = cell.find_current(&mut shard, hash, channel, now, &mut gone) else {
             drop(shard);
-            self.common.give_back(&gone);
+            self.common.give_back(gone.weight);
             return false;
         };
         // Who registers from now on waits for a new channel of the same name.
@@ -82,7 +85,7 @@ impl Registry {
         let ended = shard.end_before(key, sequence, State::Deleted, &mut wakers);
         shard.delete(key, &mut gone);
         drop(shard);
-        self.common.give_back(&gone);
+        self.common.give_back(gone.weight);
         cell.wake_rest(hash, channel, sequence, State::Deleted, wakers, ended).1.resume();
         true
     }
@@ -97,29 +100,31 @@ impl Cell {
         stored: &Arc<Stored>,
         Times { now, expires }: Times,
         frugal: bool,
+        gone: &mut Evicted,
         wakers: &mut WakeList,
     ) -> Result<Option<Placed>, Short> {
         let common = &self.common;
         let config = &common.config;
-        let (mut expired, mut pushed_out) = (Evicted::default(), Evicted::default());
         let mut shard = self.lock();
         if common.phase() == Phase::Closed {
             return Ok(None);
         }
-        let key = match shard.find_now(hash, stored.channel.as_str(), now, &mut expired) {
+        let before = gone.weight;
+        let found = shard.find_now(hash, stored.channel.as_str(), now, gone);
+        common.give_back(gone.weight - before);
+        let key = match found {
             Some(key) => key,
             None => {
                 self.refill_channels(&mut shard, frugal);
                 shard.open(hash, &stored.channel)?
             }
         };
-        common.give_back(&expired);
 
         let weight = stored.event.weight();
         let bounds = Bounds { events: config.history_events, bytes: config.history_bytes };
         let (count, freed) = shard.pushed_out_by(key, weight, bounds);
         let fits = |held: usize| {
-            let held = (held + weight).checked_sub(freed)?;
+            let held = held.checked_add(weight)?.checked_sub(freed)?;
             (held <= config.total_history_bytes).then_some(held)
         };
         let total = &common.traffic.history_bytes;
@@ -130,7 +135,7 @@ impl Cell {
         }
         let sequence = common.next_sequence();
         let held = Held { sequence, expires, stored: Arc::clone(stored) };
-        let timer = shard.store(key, held, count, &mut pushed_out);
+        let timer = shard.store(key, held, count, gone);
         let ended = shard.end_before(key, sequence, State::Woken, wakers);
         drop(shard);
         Ok(Some(Placed { sequence, timer, ended }))

@@ -449,3 +449,31 @@ proptest! {
         prop_assert_eq!(fixture.shard.spare_channels, NAMES.len());
     }
 }
+
+#[test]
+fn a_turn_by_a_clock_that_was_overtaken_ends() {
+    let (mut shard, name) = (Shard::new(), Channel::new("a").unwrap());
+    shard.spare_channels = 1;
+    let (mut wakers, mut gone) = (WakeList::default(), Evicted::default());
+    shard.turn(12, &mut 64, &mut wakers, &mut gone);
+    let key = shard.open(7, &name).unwrap();
+    let stored = crate::event::Stored::new(name, "x".into());
+    let held = Held { sequence: 1, expires: 11, stored };
+    shard.store(key, held, 0, &mut gone);
+    // The wheel is at 12 and hands out what is due then; at 10 it would be put back for ever.
+    let mut steps = 64;
+    shard.turn(10, &mut steps, &mut wakers, &mut gone);
+    assert!(steps > 0, "nothing is left to do");
+    shard.validate();
+}
+
+#[test]
+fn a_wait_that_is_alone_keeps_the_memory_for_the_next() {
+    let (mut shard, name) = (Shard::new(), Channel::new("a").unwrap());
+    (shard.spare_channels, shard.spare_waits) = (1, 1);
+    for _ in 0..3 {
+        let wait = shard.park(None, (7, &name), Some(5), 0, std::task::Waker::noop().clone());
+        shard.leave(wait.unwrap());
+        assert!(shard.names.capacity() > 0);
+    }
+}

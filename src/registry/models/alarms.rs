@@ -22,7 +22,7 @@ enum Look {
 
 impl Driver {
     fn new(registry: &Arc<Registry>, runtime: u64) -> Self {
-        assert!(registry.common.alarm.enlist(runtime));
+        assert!(registry.common.alarm.enlist(runtime, false));
         Self { registry: Arc::clone(registry), runtime, bell: Arc::default() }
     }
 

@@ -1,0 +1,168 @@
+//! Foreign code that panics, runtimes that cannot sleep, and clocks that overtake each other.
+#![cfg(not(loom))]
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Wake, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::runtime::Builder;
+use tower_longpoll::{Channel, Hub, Wait, Waited};
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+impl Count {
+    fn get(&self) -> usize {
+        self.0.load(SeqCst)
+    }
+}
+
+fn channel(name: &str) -> Channel {
+    Channel::new(name).unwrap()
+}
+
+/// Polls a wait by hand; whether it stays parked.
+fn parks(wait: &mut Pin<Box<Wait>>, waker: &Waker) -> bool {
+    wait.as_mut().poll(&mut Context::from_waker(waker)).is_pending()
+}
+
+fn park(hub: &Hub, name: &str) -> (Pin<Box<Wait>>, Arc<Count>) {
+    let (mut wait, count) = (Box::pin(hub.wait([channel(name)])), Arc::<Count>::default());
+    assert!(parks(&mut wait, &Waker::from(count.clone())));
+    (wait, count)
+}
+
+/// A payload, or a waker, whose drop panics.
+struct Bomb;
+
+impl AsRef<[u8]> for Bomb {
+    fn as_ref(&self) -> &[u8] {
+        b"bomb"
+    }
+}
+
+impl Wake for Bomb {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "a foreign drop panics");
+    }
+}
+
+#[test]
+fn a_payload_whose_drop_panics_costs_nobody_a_wakeup() {
+    let hub = Hub::builder().history_events(1).build().unwrap();
+    hub.publish(&channel("a"), Bytes::from_owner(Bomb)).unwrap();
+    let (mut wait, count) = park(&hub, "a");
+    // It pushes the first event out.
+    let publish = || hub.publish(&channel("a"), "next").unwrap().woken;
+    assert_eq!(catch_unwind(AssertUnwindSafe(publish)).ok(), Some(1));
+    assert_eq!(count.get(), 1);
+    assert!(!parks(&mut wait, Waker::noop()));
+    assert_eq!(hub.stats().parked, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payload_whose_drop_panics_leaves_no_wait_behind() {
+    let hub = Hub::builder().history_age(Duration::from_secs(1)).build().unwrap();
+    hub.publish(&channel("a"), Bytes::from_owner(Bomb)).unwrap();
+    // Time passes, but nobody else runs: the poll finds the event too old.
+    let mut later = Box::pin(tokio::time::advance(Duration::from_secs(1)));
+    assert!(later.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(catch_unwind(AssertUnwindSafe(|| park(&hub, "a"))));
+    assert_eq!((hub.stats().parked, hub.stats().history_events), (0, 0));
+}
+
+#[test]
+fn a_waker_whose_drop_panics_frees_nobody_elses_wait() {
+    let hub = Hub::builder().shards(1).build().unwrap();
+    let mut wait = Box::pin(hub.wait([channel("a"), channel("b")]));
+    assert!(parks(&mut wait, &Waker::from(Arc::new(Bomb))));
+    // One clone is woken, the other is left for the wait to drop.
+    hub.publish(&channel("a"), "x").unwrap();
+    drop(catch_unwind(AssertUnwindSafe(|| parks(&mut wait, Waker::noop()))));
+    let (others, count) = park(&hub, "c");
+    drop(catch_unwind(AssertUnwindSafe(|| drop(wait))));
+    hub.publish(&channel("c"), "x").unwrap();
+    assert_eq!(count.get(), 1);
+    drop(others);
+    assert_eq!(hub.stats().parked, 0);
+}
+
+#[test]
+fn on_a_runtime_without_time_a_wait_sleeps_until_something_happens() {
+    let hub = Hub::new();
+    let (elsewhere, elsewhere_woken) = park(&hub, "a");
+    let timeless = Builder::new_current_thread().build().unwrap();
+    timeless.block_on(async {
+        let (wait, woken) = park(&hub, "a");
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!((woken.get(), elsewhere_woken.get()), (0, 0), "there is nothing to do");
+        hub.publish(&channel("a"), "x").unwrap();
+        assert_eq!((woken.get(), elsewhere_woken.get()), (1, 1));
+        drop(wait);
+    });
+    drop(elsewhere);
+    assert_eq!(hub.stats().parked, 0);
+}
+
+#[test]
+fn on_a_runtime_that_has_shut_down_a_wait_sleeps_until_something_happens() {
+    let hub = Hub::new();
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let handle = runtime.handle().clone();
+    drop(runtime);
+    let _entered = handle.enter();
+    let (mut wait, woken) = park(&hub, "a");
+    assert_eq!(woken.get(), 0, "its driver cannot live there, and that is not for it to mend");
+    hub.publish(&channel("a"), "x").unwrap();
+    assert_eq!(woken.get(), 1);
+    assert!(!parks(&mut wait, Waker::noop()));
+    assert_eq!(hub.stats().parked, 0);
+}
+
+#[test]
+fn a_runtime_that_comes_and_goes_wakes_nobody_on_one_that_works_by_itself() {
+    let hub = Hub::new();
+    let workers = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let quiet: Vec<_> = {
+        let _entered = workers.enter();
+        (0..100).map(|number| park(&hub, &format!("quiet {number}"))).collect()
+    };
+    for number in 0..5 {
+        let other = Builder::new_current_thread().enable_all().build().unwrap();
+        let (hub, name) = (hub.clone(), channel(&format!("other {number}")));
+        other.block_on(async { hub.publish(&name, "x").map(drop).unwrap() });
+        other.block_on(tokio::task::yield_now());
+    }
+    assert!(quiet.iter().all(|(_, woken)| woken.get() == 0), "nothing happened for them");
+    drop(quiet);
+    assert_eq!(hub.stats().parked, 0);
+}
+
+#[test]
+fn no_channels_allowed_means_none_however_often_one_is_named() {
+    let hub = Hub::builder().max_channels_per_wait(0).build().unwrap();
+    let mut wait = Box::pin(hub.wait([channel("a"), channel("a")]));
+    let ended = wait.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(ended, std::task::Poll::Ready(Waited::Refused { .. })), "{ended:?}");
+}
