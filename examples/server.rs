@@ -207,6 +207,9 @@ fn raise_open_files(max_waits: usize) {
     }
 }
 
+/// How long a client may say nothing before its first request, or to a ping.
+const SILENCE: Duration = Duration::from_secs(30);
+
 async fn serve(options: Options, hub: Hub) -> io::Result<()> {
     let mut stops = Stops::new()?;
     let listener = listen(options.listen).map_err(|error| {
@@ -226,8 +229,13 @@ async fn serve(options: Options, hub: Hub) -> io::Result<()> {
     // The timer is for hyper's limit of 30 seconds on reading a request's header, or waiting for
     // the next one. It does not run while a poll is parked.
     http.http1().timer(TokioTimer::new());
-    // hyper allows 200, but a proxy may bring the polls of all its clients over one connection.
-    http.http2().max_concurrent_streams(100_000);
+    // hyper allows 200, but a proxy may bring the polls of all its clients over one connection. A
+    // peer that is gone without a word is found by pings, since its polls say nothing.
+    http.http2()
+        .max_concurrent_streams(100_000)
+        .timer(TokioTimer::new())
+        .keep_alive_interval(SILENCE)
+        .keep_alive_timeout(SILENCE);
 
     let connections = GracefulShutdown::new();
     let mut told = false;
@@ -237,9 +245,16 @@ async fn serve(options: Options, hub: Hub) -> io::Result<()> {
             _ = stops.next() => break,
         };
         let service = TowerToHyperService::new(service.clone());
-        let connection = http.serve_connection(TokioIo::new(client), service).into_owned();
-        // An error ends this one connection: the client left, or does not speak HTTP.
-        tokio::spawn(connections.watch(connection));
+        let (http, watcher) = (http.clone(), connections.watcher());
+        tokio::spawn(async move {
+            // hyper has no limit on the time until it knows which HTTP this is.
+            if timeout(SILENCE, client.readable()).await.is_err() {
+                return;
+            }
+            let connection = http.serve_connection(TokioIo::new(client), service).into_owned();
+            // An error ends this one connection: the client left, or does not speak HTTP.
+            let _ = watcher.watch(connection).await;
+        });
     }
 
     drop(listener);

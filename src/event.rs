@@ -27,6 +27,8 @@ pub struct Event {
     payload: Bytes,
     content_type: Option<Cow<'static, str>>,
     is_json: bool,
+    /// The bytes of its payload in a JSON reply, if that cannot be the payload itself.
+    transcoded: usize,
 }
 
 impl Event {
@@ -35,13 +37,13 @@ impl Event {
 
     /// An event without a content type. The payload may be empty.
     pub fn new(payload: impl Into<Bytes>) -> Self {
-        Self { payload: payload.into(), content_type: None, is_json: false }
+        Self::known(payload.into(), None, false)
     }
 
     /// An event of type `text/plain; charset=utf-8`.
     pub fn text(text: impl Into<String>) -> Self {
         let content_type = Some(Cow::Borrowed("text/plain; charset=utf-8"));
-        Self { payload: Bytes::from(text.into()), content_type, is_json: false }
+        Self::known(Bytes::from(text.into()), content_type, false)
     }
 
     /// An event with a content type.
@@ -63,7 +65,15 @@ impl Event {
         if is_json {
             json::check(&payload)?;
         }
-        Ok(Self { payload, content_type: Some(content_type), is_json })
+        Ok(Self::known(payload, Some(content_type), is_json))
+    }
+
+    fn known(payload: Bytes, content_type: Option<Cow<'static, str>>, is_json: bool) -> Self {
+        #[cfg(feature = "json")]
+        let transcoded = if is_json { 0 } else { json::transcoded(&payload) };
+        #[cfg(not(feature = "json"))]
+        let transcoded = 0;
+        Self { payload, content_type, is_json, transcoded }
     }
 
     /// An event of type `application/json` from any serializable value.
@@ -75,7 +85,7 @@ impl Event {
     pub fn json<T: serde_core::Serialize + ?Sized>(value: &T) -> Result<Self, EventError> {
         let payload = json::serialize(value)?;
         let content_type = Some(Cow::Borrowed("application/json"));
-        Ok(Self { payload, content_type, is_json: true })
+        Ok(Self::known(payload, content_type, true))
     }
 
     /// The payload.
@@ -97,12 +107,16 @@ impl Event {
     /// What the event counts against the byte limits of a history.
     pub(crate) fn weight(&self) -> usize {
         let content_type = self.content_type.as_ref().map_or(0, |text| text.len());
-        self.payload.len().saturating_add(content_type).saturating_add(Self::OVERHEAD_BYTES)
+        let bytes = self.payload.len().saturating_add(self.transcoded);
+        bytes.saturating_add(content_type).saturating_add(Self::OVERHEAD_BYTES)
     }
 
     /// What every held event counts against the byte limits beside its payload and content type,
     /// so that a flood of empty events is bounded too.
-    pub const OVERHEAD_BYTES: usize = 128;
+    ///
+    /// With the feature `json`, a payload that is neither JSON nor text without anything to escape
+    /// also counts in the form that it takes in a JSON reply, for that form is held, too.
+    pub const OVERHEAD_BYTES: usize = 512;
 }
 
 /// `type/subtype` of a content type, or nothing if it is not one.
@@ -203,7 +217,17 @@ pub(crate) struct Stored {
     pub(crate) event: Event,
     /// Its place in a JSON reply, written by the first poll that needs it.
     #[cfg(feature = "json")]
-    pub(crate) json: std::sync::OnceLock<Bytes>,
+    pub(crate) json: std::sync::OnceLock<Box<Encoded>>,
+}
+
+/// An event as it stands in a JSON reply.
+#[cfg(feature = "json")]
+pub(crate) struct Encoded {
+    /// Up to the payload.
+    pub(crate) head: Bytes,
+    /// The payload in a form of its own, if it cannot be sent as it is held. Counted in the weight.
+    pub(crate) payload: Option<Bytes>,
+    pub(crate) tail: &'static [u8],
 }
 
 impl Stored {
@@ -304,6 +328,21 @@ mod tests {
             }
         }
         assert!(Event::typed("{", "text/plain").is_ok_and(|event| !event.is_json()));
+    }
+
+    #[cfg(feature = "json")]
+    #[test]
+    fn a_payload_counts_in_the_form_that_a_json_reply_holds() {
+        let every: String = (0..256_u32).filter_map(char::from_u32).collect();
+        for text in ["", "plain \u{e9}", "a \"quote\"\n", "\u{1}\u{1f}\u{7f}", "\\", &every] {
+            let held = serde_json::to_string(text).map(|json| json.len() - 2);
+            let held = held.map(|held| if held == text.len() { 0 } else { held });
+            assert_eq!(held.ok(), Some(Event::new(text.to_owned()).transcoded), "{text:?}");
+        }
+        for bytes in 1..10 {
+            assert_eq!(Event::new(vec![0xff; bytes]).transcoded, bytes.div_ceil(3) * 4);
+        }
+        assert_eq!(Event::typed("\"\\n\"", "application/json").map(|e| e.transcoded), Ok(0));
     }
 
     #[cfg(feature = "json")]

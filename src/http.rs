@@ -74,6 +74,8 @@ mod body;
 mod endpoint;
 mod future;
 mod hold;
+#[cfg(feature = "json")]
+mod json;
 mod layer;
 mod poll;
 mod publish;

@@ -223,6 +223,10 @@ impl Shard {
         Holds { waits: *waiters, channels: 1, events, bytes }
     }
 
+    pub(crate) fn name(&self, key: u32) -> &Channel {
+        &self.channels[key].name
+    }
+
     pub(crate) fn is_remnant(&self, key: u32) -> bool {
         self.channels[key].is_remnant
     }

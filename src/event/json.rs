@@ -21,6 +21,21 @@ pub(super) fn check(payload: &[u8]) -> Result<(), EventError> {
     }
 }
 
+/// The length of a payload as a string in JSON, without the quotes, or as base64 if it is no text;
+/// zero for text that needs no escapes.
+pub(super) fn transcoded(payload: &[u8]) -> usize {
+    let Ok(text) = std::str::from_utf8(payload) else { return payload.len().div_ceil(3) * 4 };
+    let escapes = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 1,
+        0..0x20 => "u0000".len(),
+        _ => 0,
+    });
+    match escapes.sum() {
+        0 => 0,
+        more => text.len() + more,
+    }
+}
+
 /// Any JSON value, read and thrown away. Unlike serde's `IgnoredAny` it reads every string and
 /// number for real, so that none is let through that a client's parser would refuse: a batch with
 /// one such event in it could never be read.

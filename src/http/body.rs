@@ -1,16 +1,20 @@
 //! The bodies of answers.
 
+#[cfg(feature = "json")]
+use std::vec;
 use std::{
     convert::Infallible,
     fmt,
     pin::Pin,
     task::{Context, Poll},
-    vec,
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+
+#[cfg(feature = "json")]
+use super::json::Answer;
 
 /// The body of an answer to a poll or a publish: complete, and of known length. Payloads in it are
 /// shared with the history, not copied, unless they are small.
@@ -25,27 +29,37 @@ enum Chunks {
     #[default]
     None,
     One(Bytes),
-    #[cfg_attr(not(feature = "json"), allow(dead_code, reason = "the raw reply has one chunk"))]
+    #[cfg(feature = "json")]
     Many(vec::IntoIter<Bytes>),
+    /// Not written before it can be sent.
+    #[cfg(feature = "json")]
+    Json(Answer),
 }
 
 impl ReplyBody {
     #[cfg(feature = "json")]
-    pub(super) fn of(chunks: Vec<Bytes>) -> Self {
-        let remaining = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        Self { chunks: Chunks::Many(chunks.into_iter()), remaining }
+    pub(super) fn json(answer: Answer) -> Self {
+        let remaining = answer.len();
+        Self { chunks: Chunks::Json(answer), remaining }
     }
 
     fn next(&mut self) -> Option<Bytes> {
-        let chunk = match &mut self.chunks {
+        let chunk = match std::mem::take(&mut self.chunks) {
             Chunks::None => None,
-            Chunks::One(chunk) => Some(std::mem::take(chunk)),
-            Chunks::Many(chunks) => chunks.next(),
+            Chunks::One(chunk) => Some(chunk),
+            #[cfg(feature = "json")]
+            Chunks::Many(chunks) => self.next_of(chunks),
+            #[cfg(feature = "json")]
+            Chunks::Json(answer) => self.next_of(answer.write().into_iter()),
         };
-        if !matches!(self.chunks, Chunks::Many(_)) {
-            self.chunks = Chunks::None;
-        }
         self.remaining -= chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        chunk
+    }
+
+    #[cfg(feature = "json")]
+    fn next_of(&mut self, mut chunks: vec::IntoIter<Bytes>) -> Option<Bytes> {
+        let chunk = chunks.next();
+        self.chunks = Chunks::Many(chunks);
         chunk
     }
 }

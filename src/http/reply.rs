@@ -9,6 +9,8 @@ use http::{
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
+#[cfg(feature = "json")]
+use super::json::Answer;
 use super::{body::ReplyBody, route::Invalid};
 use crate::{
     cursor::Cursor,
@@ -16,9 +18,6 @@ use crate::{
     outcome::{Batch, Refused, Waited},
     random,
 };
-
-#[cfg(feature = "json")]
-mod json;
 
 /// The header field that carries a cursor, in answers and in polls.
 pub const CURSOR: HeaderName = HeaderName::from_static("longpoll-cursor");
@@ -123,8 +122,16 @@ fn events(reply: Reply, batch: &Batch) -> Response<ReplyBody> {
             [] => status(StatusCode::NO_CONTENT),
         },
         #[cfg(feature = "json")]
-        Reply::Json => json::batch(batch.cursor(), batch.gap(), batch.entries()),
+        Reply::Json => json(batch.cursor(), batch.gap(), batch.entries()),
     }
+}
+
+#[cfg(feature = "json")]
+fn json(cursor: Cursor, gap: bool, entries: &[Entry]) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::json(Answer::new(cursor, gap, entries)));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
 }
 
 /// The answer of a wait that ended without anything to tell.
@@ -133,7 +140,7 @@ fn nothing(handler: &Handler<Cursor>, reply: Reply, cursor: Cursor) -> Response<
         (Some(handler), _) => handler(cursor).map(ReplyBody::from),
         (None, Reply::Raw) => status(StatusCode::NO_CONTENT),
         #[cfg(feature = "json")]
-        (None, Reply::Json) => json::batch(cursor, false, &[]),
+        (None, Reply::Json) => json(cursor, false, &[]),
     }
 }
 

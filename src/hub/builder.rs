@@ -78,8 +78,8 @@ impl HubBuilder {
         /// The most events in the answer to one poll. Default: 100; zero counts as one. The rest is
         /// for the next poll.
         max_batch_events: usize;
-        /// The most payload bytes in the answer to one poll. Default: 1 MiB; one event is always
-        /// answered. The rest is for the next poll.
+        /// The most payload bytes in the answer to one poll, before they are encoded for it. Default:
+        /// 1 MiB; one event is always answered. The rest is for the next poll.
         max_batch_bytes: usize;
         /// How long a poll is held that does not say. Default: 25 seconds, less than the 30 that
         /// RFC 6202, section 5.5, found safe with proxies. Zero: it is answered at once.

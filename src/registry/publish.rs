@@ -47,10 +47,11 @@ impl Registry {
             return Err(PublishError::ChannelName { max_bytes: config.max_channel_name_bytes });
         }
         let (hash, cell) = self.locate(channel.as_str());
-        let stored = Stored::new(channel.clone(), event);
+        let mut stored = Stored::new(channel.clone(), event);
         // What is let go is dropped when the waits have been woken: nothing foreign comes before.
         let (mut gone, mut wakers) = (Evicted::default(), WakeList::default());
-        let mut place = |frugal| cell.place(hash, &stored, times, frugal, &mut gone, &mut wakers);
+        let mut place =
+            |frugal| cell.place(hash, &mut stored, times, frugal, &mut gone, &mut wakers);
         let mut placed = place(false);
         for step in Room::STEPS {
             let Err(short) = placed else { break };
@@ -97,7 +98,7 @@ impl Cell {
     fn place(
         &self,
         hash: u64,
-        stored: &Arc<Stored>,
+        stored: &mut Arc<Stored>,
         Times { now, expires }: Times,
         frugal: bool,
         gone: &mut Evicted,
@@ -113,7 +114,13 @@ impl Cell {
         let found = shard.find_now(hash, stored.channel.as_str(), now, gone);
         common.give_back(gone.weight - before);
         let key = match found {
-            Some(key) => key,
+            Some(key) => {
+                // All events of a channel share its name.
+                if let Some(stored) = Arc::get_mut(stored) {
+                    stored.channel = shard.name(key).clone();
+                }
+                key
+            }
             None => {
                 self.refill_channels(&mut shard, frugal);
                 shard.open(hash, &stored.channel)?

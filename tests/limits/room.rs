@@ -102,7 +102,7 @@ async fn nothing_is_forgotten_for_room_that_lies_spare() {
 #[tokio::test(start_paused = true)]
 async fn what_is_too_old_makes_room_before_any_driver_has_run() {
     let advance = |time| assert!(task::spawn(tokio::time::advance(time)).poll().is_pending());
-    let bytes = Event::OVERHEAD_BYTES + Event::MAX_CONTENT_TYPE_BYTES;
+    let bytes = 3 * Event::OVERHEAD_BYTES;
     let total = hub(|hub| hub.history_age(SECOND).total_history_bytes(bytes).max_payload_bytes(0));
     let count = hub(|hub| hub.history_age(SECOND).max_channels(3));
     let mut failed = Vec::new();
