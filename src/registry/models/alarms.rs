@@ -134,7 +134,7 @@ fn a_driver_that_ends_leaves_the_deadlines_to_the_other() {
         let registry = registry(1);
         let mut client = Client::new(&registry, [&channel_on(&registry, 0)]);
         let driver = Driver::new(&registry, 1).looking();
-        assert!(registry.common.alarm.enlist(2));
+        assert!(registry.common.alarm.enlist(2, false));
         let ending = spawn({
             let registry = Arc::clone(&registry);
             move || registry.common.alarm.retire(2)
@@ -177,7 +177,7 @@ fn a_driver_that_falls_asleep_learns_that_the_last_shard_is_gone() {
     explore(|| {
         let registry = registry(1);
         let common = Arc::clone(&registry.common);
-        assert!(common.alarm.enlist(1));
+        assert!(common.alarm.enlist(1, false));
         let driver = spawn(move || {
             let bell = Arc::default();
             (Driver::look(&common, 1, &bell), bell)
