@@ -13,6 +13,7 @@ mod drain;
 #[cfg(all(test, loom))]
 mod models;
 mod park;
+mod poll;
 mod publish;
 mod quota;
 

@@ -2,34 +2,31 @@
 
 use std::{iter, sync::Arc, task::Waker};
 
-use super::{Cell, Common, Phase, Registry, Room};
+use super::{Cell, Common, Registry, Room, poll::Poll};
 use crate::{
     channel::Channel,
-    cursor::{Cursor, Since},
-    event::Entry,
-    history::{Evicted, Held},
-    outcome::{Batch, Refused, Waited},
-    shard::{Shard, Short},
+    cursor::Since,
+    history::Evicted,
+    outcome::{Refused, Waited},
+    shard::Short,
     slab::NIL,
-    sync::MutexGuard,
-    waiters::State,
     wake::WakeList,
 };
 
 /// One channel of a poll.
 pub(crate) struct Part {
-    cell: Arc<Cell>,
-    channel: Channel,
-    hash: u64,
+    pub(super) cell: Arc<Cell>,
+    pub(super) channel: Channel,
+    pub(super) hash: u64,
 }
 
 /// Where a part of a poll stands.
 #[derive(Clone, Copy)]
 pub(crate) struct Slot {
     /// The key of the waiter once it is parked; before, of the channel, or `NIL` if it has none.
-    key: u32,
+    pub(super) key: u32,
     /// Which of the locked shards is the channel's.
-    guard: u32,
+    pub(super) guard: u32,
 }
 
 /// The channels of a poll: in the order of their shards, each once, at least one. The first is the
@@ -193,262 +190,4 @@ impl Parts {
             part.cell.trim(&mut shard);
         }
     }
-}
-
-/// A poll with its shards locked.
-struct Poll<'a> {
-    common: &'a Common,
-    parts: &'a [Part],
-    slots: &'a mut [Slot],
-    guards: Guards<'a>,
-    /// The hub's sequence, read under the locks.
-    sequence: u64,
-    max_events: usize,
-    /// Whether permits were short just now.
-    frugal: bool,
-}
-
-enum Guards<'a> {
-    One(MutexGuard<'a, Shard>),
-    Many(Vec<MutexGuard<'a, Shard>>),
-}
-
-impl Guards<'_> {
-    fn get(&self, slot: Slot) -> &Shard {
-        match self {
-            Self::One(guard) => guard,
-            Self::Many(guards) => guards.get(slot.guard as usize).expect(ALL_LOCKED),
-        }
-    }
-
-    fn get_mut(&mut self, slot: Slot) -> &mut Shard {
-        match self {
-            Self::One(guard) => guard,
-            Self::Many(guards) => guards.get_mut(slot.guard as usize).expect(ALL_LOCKED),
-        }
-    }
-}
-
-const ALL_LOCKED: &str = "the shard of every part of a poll is locked";
-
-impl<'a> Poll<'a> {
-    fn lock(parts: &'a [Part], slots: &'a mut [Slot], max_events: usize) -> Self {
-        let (lead, others) = parts.split_first().expect("a poll has a channel");
-        let guards = if others.is_empty() {
-            Guards::One(lead.cell.lock())
-        } else {
-            let mut guards = Vec::new();
-            for (part, slot) in parts.iter().zip(&*slots) {
-                if slot.guard as usize == guards.len() {
-                    guards.push(part.cell.lock());
-                }
-            }
-            Guards::Many(guards)
-        };
-        let common = &*lead.cell.common;
-        let sequence = common.sequence();
-        Self { common, parts, slots, guards, sequence, max_events, frugal: false }
-    }
-
-    fn start(
-        &mut self,
-        ask: &Ask,
-        now: u64,
-        wakers: &mut WakeList,
-        gone: &mut Evicted,
-    ) -> Result<Option<Waited>, Short> {
-        let refused = match self.common.phase() {
-            Phase::Open => None,
-            Phase::Draining => Some(Refused::Draining),
-            Phase::Closed => Some(Refused::Closed),
-        };
-        if let Some(reason) = refused {
-            return Ok(Some(self.refuse(reason, ask.since)));
-        }
-        // Another hub's cursor, or one ahead of this hub: nobody knows what its client has seen.
-        let (since, mut gap) = match ask.since {
-            Since::Now => (self.sequence, false),
-            Since::Oldest => (0, false),
-            Since::Cursor(cursor) if !self.is_mine(cursor) => (0, true),
-            Since::Cursor(cursor) => (cursor.sequence(), false),
-        };
-        let mut ready = gap;
-        for (part, slot) in self.parts.iter().zip(&mut *self.slots) {
-            let shard = self.guards.get_mut(*slot);
-            let key = shard.find_now(part.hash, part.channel.as_str(), now, gone);
-            slot.key = key.unwrap_or(NIL);
-            let (news, missed) = shard.look(key, since);
-            gap |= missed && ask.since != Since::Oldest;
-            ready |= news || gap;
-        }
-        if ready {
-            return Ok(Some(Waited::Events(self.batch(since, gap, |_, key| known(key)))));
-        }
-        let Some(deadline) = ask.deadline else {
-            self.lead_mut().counts.timed_out += 1;
-            return Ok(Some(Waited::TimedOut { cursor: self.cursor() }));
-        };
-        self.park(ask.since, deadline, wakers)
-    }
-
-    /// Parks every part, or none.
-    fn park(
-        &mut self,
-        since: Since,
-        deadline: u64,
-        wakers: &mut WakeList,
-    ) -> Result<Option<Waited>, Short> {
-        let max = self.common.config.max_waits_per_channel;
-        if self.slots.iter().any(|&slot| self.guards.get(slot).waiters(known(slot.key)) >= max) {
-            return Ok(Some(self.refuse(Refused::WaitsPerChannel { max }, since)));
-        }
-        let mut deadline = Some(deadline);
-        for place in 0..self.slots.len() {
-            let (Some(part), Some(slot)) = (self.parts.get(place), self.slots.get_mut(place))
-            else {
-                break;
-            };
-            let shard = self.guards.get_mut(*slot);
-            if deadline.is_some() {
-                part.cell.refill_waits(shard, self.frugal);
-            }
-            if slot.key == NIL {
-                part.cell.refill_channels(shard, self.frugal);
-            }
-            let waker = wakers.pop().expect("there is a waker for every part");
-            let name = (part.hash, &part.channel);
-            match shard.park(known(slot.key), name, deadline.take(), self.sequence, waker) {
-                Ok(key) => slot.key = key,
-                Err((short, waker)) => {
-                    wakers.push(Some(waker));
-                    for slot in self.slots.iter().take(place) {
-                        wakers.push(self.guards.get_mut(*slot).leave(slot.key));
-                    }
-                    return Err(short);
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    fn resume(&mut self, wakers: &mut WakeList, old: &mut WakeList) -> Option<Waited> {
-        let states = self.slots.iter().map(|&slot| self.guards.get(slot).waiter(slot.key).state);
-        if states.clone().all(|state| state == State::Parked) {
-            for slot in &*self.slots {
-                let mut waker = wakers.pop();
-                self.guards.get_mut(*slot).set_waker(slot.key, &mut waker);
-                old.push(waker);
-            }
-            return None;
-        }
-        let lead = self.lead().waiter(self.slots.first().expect("a poll has a channel").key);
-        let (lead, since) = (lead.state, lead.registered);
-        let woken = states.clone().any(|state| state == State::Woken);
-        let deleted = states.clone().position(|state| state == State::Deleted);
-
-        let (mut ready, mut gap) = (false, false);
-        for &slot in &*self.slots {
-            let shard = self.guards.get(slot);
-            let (news, missed) = shard.look(Some(shard.waiter(slot.key).channel), since);
-            ready |= news;
-            gap |= missed;
-        }
-        let cursor = self.cursor();
-        let ended = if ready || gap || woken {
-            // Invariant: the event that woke a wait is held, or is below its channel's floor.
-            debug_assert!(ready || gap, "a woken wait finds its event or a gap");
-            let channel = |shard: &Shard, key| Some(shard.waiter(key).channel);
-            Waited::Events(self.batch(since, gap, channel))
-        } else if let Some(part) = deleted.and_then(|place| self.parts.get(place)) {
-            self.lead_mut().counts.deleted += 1;
-            Waited::Deleted { channel: part.channel.clone(), cursor }
-        } else if lead == State::Drained {
-            self.lead_mut().counts.drained += 1;
-            Waited::Drained { cursor }
-        } else {
-            self.lead_mut().counts.timed_out += 1;
-            Waited::TimedOut { cursor }
-        };
-        for (part, slot) in self.parts.iter().zip(&*self.slots) {
-            let shard = self.guards.get_mut(*slot);
-            old.push(shard.leave(slot.key));
-            part.cell.trim(shard);
-        }
-        Some(ended)
-    }
-
-    /// Collects the events after `since`, oldest first, up to the limits.
-    fn batch(
-        &mut self,
-        since: u64,
-        gap: bool,
-        channel: impl Fn(&Shard, u32) -> Option<u32>,
-    ) -> Batch {
-        let guards = &self.guards;
-        let after = |slot: &Slot| {
-            let shard = guards.get(*slot);
-            shard.after(channel(shard, slot.key), since)
-        };
-        let mut batch = Batch { entries: Vec::new(), cursor: self.cursor(), gap };
-        match &*self.slots {
-            [slot] => self.fill(&mut batch, after(slot)),
-            slots => self.fill(&mut batch, merge(slots.iter().map(after))),
-        }
-        let counts = &mut self.lead_mut().counts;
-        counts.delivered += batch.len() as u64;
-        counts.gaps += u64::from(gap);
-        batch
-    }
-
-    fn fill<'h>(&self, batch: &mut Batch, events: impl Iterator<Item = &'h Held>) {
-        let mut bytes = 0_usize;
-        for held in events {
-            bytes = bytes.saturating_add(held.stored.event.payload().len());
-            let full = bytes > self.common.config.max_batch_bytes && !batch.is_empty();
-            if full || batch.len() == self.max_events {
-                // The rest is for the next poll.
-                batch.cursor = batch.entries.last().map_or(batch.cursor, Entry::cursor);
-                return;
-            }
-            let cursor = self.common.cursor(held.sequence);
-            batch.entries.push(Entry::new(cursor, Arc::clone(&held.stored)));
-        }
-    }
-
-    fn refuse(&mut self, reason: Refused, since: Since) -> Waited {
-        self.lead_mut().counts.refused += 1;
-        Waited::Refused { reason, cursor: self.cursor().unmoved(since) }
-    }
-
-    fn lead(&self) -> &Shard {
-        self.guards.get(Slot { key: NIL, guard: 0 })
-    }
-
-    fn lead_mut(&mut self) -> &mut Shard {
-        self.guards.get_mut(Slot { key: NIL, guard: 0 })
-    }
-
-    fn cursor(&self) -> Cursor {
-        self.common.cursor(self.sequence)
-    }
-
-    fn is_mine(&self, cursor: Cursor) -> bool {
-        cursor.epoch() == self.common.epoch && cursor.sequence() <= self.sequence
-    }
-}
-
-fn known(key: u32) -> Option<u32> {
-    (key != NIL).then_some(key)
-}
-
-/// Merges events of several channels in the order of their numbers.
-fn merge<'h, I>(channels: impl Iterator<Item = I>) -> impl Iterator<Item = &'h Held>
-where
-    I: Iterator<Item = &'h Held>,
-{
-    let mut heads: Vec<_> = channels.map(Iterator::peekable).collect();
-    iter::from_fn(move || {
-        let heads = heads.iter_mut().filter_map(|head| Some((head.peek()?.sequence, head)));
-        heads.min_by_key(|&(sequence, _)| sequence)?.1.next()
-    })
 }

@@ -1,11 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::sync::Arc;
+use std::{sync::Arc, task::Waker};
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 
 use super::*;
 use crate::event::{Event, Stored};
+use crate::{waiters::State, wake::WakeList};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const BOUNDS: Bounds = Bounds { events: 3, bytes: 3 * Event::OVERHEAD_BYTES + 50 };

@@ -1,6 +1,7 @@
 //! Recounts every invariant of a shard, for tests.
 
-use super::{Shard, State};
+use super::Shard;
+use crate::waiters::State;
 
 impl Shard {
     pub(crate) fn validate(&mut self) {
