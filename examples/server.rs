@@ -51,6 +51,7 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     runtime::{self, Handle},
     signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
     time::{Instant, sleep, timeout},
 };
 use tower::{Layer, Service, service_fn};
@@ -238,6 +239,8 @@ async fn serve(options: Options, hub: Hub) -> io::Result<()> {
         .keep_alive_timeout(SILENCE);
 
     let connections = GracefulShutdown::new();
+    // Closed with the listener: who has not said a word by then has nothing to lose.
+    let (opened, open) = watch::channel(());
     let mut told = false;
     loop {
         let client = tokio::select! {
@@ -245,19 +248,21 @@ async fn serve(options: Options, hub: Hub) -> io::Result<()> {
             _ = stops.next() => break,
         };
         let service = TowerToHyperService::new(service.clone());
-        let (http, watcher) = (http.clone(), connections.watcher());
+        let (http, watcher, mut open) = (http.clone(), connections.watcher(), open.clone());
         tokio::spawn(async move {
             // hyper has no limit on the time until it knows which HTTP this is.
-            if timeout(SILENCE, client.readable()).await.is_err() {
-                return;
+            tokio::select! {
+                word = timeout(SILENCE, client.readable()) => if word.is_err() { return },
+                _ = open.changed() => return,
             }
+            drop(open);
             let connection = http.serve_connection(TokioIo::new(client), service).into_owned();
             // An error ends this one connection: the client left, or does not speak HTTP.
             let _ = watcher.watch(connection).await;
         });
     }
 
-    drop(listener);
+    drop((listener, opened));
     hub.drain(options.drain);
     tokio::select! {
         () = finish(connections, options.drain) => Ok(()),
