@@ -58,8 +58,8 @@ pub(crate) struct Common {
     /// Set once, when the hub is made.
     cells: OnceLock<Box<[Weak<Cell>]>>,
     phase: AtomicU8,
-    waits: Quota,
-    channels: Quota,
+    waits: Padded<Quota>,
+    channels: Padded<Quota>,
     traffic: Padded<Traffic>,
     pub(crate) alarm: Padded<Alarm>,
 }
@@ -187,19 +187,6 @@ impl Cell {
         self.shard.lock()
     }
 
-    /// Finds a channel that is one now: with waits, or events that are not too old.
-    fn find_current(
-        &self,
-        shard: &mut Shard,
-        hash: u64,
-        channel: &Channel,
-        now: u64,
-        gone: &mut Evicted,
-    ) -> Option<u32> {
-        let key = shard.find_now(hash, channel.as_str(), now, gone)?;
-        (!shard.is_remnant(key)).then_some(key)
-    }
-
     /// Makes sure, as far as the quota allows, that a wait finds its permit.
     fn refill_waits(&self, shard: &mut Shard, frugal: bool) {
         if shard.spare_waits == 0 {
@@ -254,8 +241,8 @@ impl Registry {
             keys,
             cells: OnceLock::new(),
             phase: AtomicU8::new(Phase::Open as u8),
-            waits: Quota::new(config.max_waits, shards),
-            channels: Quota::new(config.max_channels, shards),
+            waits: Padded(Quota::new(config.max_waits, shards)),
+            channels: Padded(Quota::new(config.max_channels, shards)),
             traffic: Padded(Traffic {
                 sequence: AtomicU64::new(0),
                 history_bytes: AtomicUsize::new(0),
@@ -307,7 +294,7 @@ impl Registry {
         let (hash, cell) = self.locate(channel.as_str());
         let mut gone = Evicted::default();
         let mut shard = cell.lock();
-        let key = cell.find_current(&mut shard, hash, channel, now, &mut gone);
+        let key = shard.find_current(hash, channel.as_str(), now, &mut gone);
         let holds = key.map(|key| shard.channel_holds(key));
         self.common.give_back(gone.weight);
         drop(shard);

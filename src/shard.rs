@@ -153,6 +153,17 @@ impl Shard {
         self.find(hash, name)
     }
 
+    /// Finds a channel that is one now: with waits, or events that are not too old.
+    pub(crate) fn find_current(
+        &mut self,
+        hash: u64,
+        name: &str,
+        now: u64,
+        gone: &mut Evicted,
+    ) -> Option<u32> {
+        self.find_now(hash, name, now, gone).filter(|&key| !self.is_remnant(key))
+    }
+
     /// Makes the record of a channel that has none. Takes a permit.
     pub(crate) fn open(&mut self, hash: u64, name: &Channel) -> Result<u32, Short> {
         self.spare_channels = self.spare_channels.checked_sub(1).ok_or(Short::Channels)?;

@@ -329,3 +329,16 @@ async fn a_million_names_polled_and_dropped_leave_nothing() {
     assert_empty(&hub);
     assert_eq!(hub.stats().dropped, 1_000_000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn events_of_a_channel_share_its_name() {
+    let hub = Hub::new();
+    for _ in 0..3 {
+        // As a server does, which reads the name from each request.
+        hub.publish(&channel("a name of its own"), "event").unwrap();
+    }
+    let waited = hub.wait([channel("a name of its own")]).since(Since::Oldest).await;
+    let Waited::Events(batch) = waited else { panic!("{waited:?}") };
+    let names: Vec<_> = batch.iter().map(|entry| entry.channel().as_str().as_ptr()).collect();
+    assert_eq!(names, [names[0]; 3]);
+}

@@ -71,8 +71,8 @@ impl Registry {
                 for &key in &keys {
                     shard.delete(key, &mut gone);
                 }
-                drop(shard);
                 self.common.give_back(gone.weight);
+                drop(shard);
                 match keys.last() {
                     Some(last) => from = last + 1,
                     None => break,
@@ -82,5 +82,27 @@ impl Registry {
             while cell.lock().forget_remnants() {}
         }
         panics.resume();
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use crate::{
+        channel::Channel,
+        config::Config,
+        registry::{Registry, Times},
+    };
+
+    #[test]
+    fn a_closed_registry_remembers_no_channel() {
+        let registry = Registry::new(Config::default(), std::time::Instant::now());
+        for number in 0..1_000 {
+            let name = Channel::new(number.to_string()).expect("digits are a name");
+            let times = Times { now: 0, expires: 3_600_000 };
+            assert!(registry.publish(&name, "event".into(), times).is_ok());
+        }
+        registry.close(1);
+        let records = |cell: &crate::registry::Cell| cell.lock().channels_from(0).count();
+        assert_eq!(registry.cells.iter().map(|cell| records(cell)).sum::<usize>(), 0);
     }
 }

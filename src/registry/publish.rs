@@ -76,17 +76,17 @@ impl Registry {
         let (hash, cell) = self.locate(channel.as_str());
         let (mut gone, mut wakers) = (Evicted::default(), WakeList::default());
         let mut shard = cell.lock();
-        let Some(key) = cell.find_current(&mut shard, hash, channel, now, &mut gone) else {
-            drop(shard);
+        let Some(key) = shard.find_current(hash, channel.as_str(), now, &mut gone) else {
             self.common.give_back(gone.weight);
+            drop(shard);
             return false;
         };
         // Who registers from now on waits for a new channel of the same name.
         let sequence = self.common.next_sequence();
         let ended = shard.end_before(key, sequence, State::Deleted, &mut wakers);
         shard.delete(key, &mut gone);
-        drop(shard);
         self.common.give_back(gone.weight);
+        drop(shard);
         cell.wake_rest(hash, channel, sequence, State::Deleted, wakers, ended).1.resume();
         true
     }
