@@ -9,11 +9,11 @@
 BEGIN {
     # A module imports from its own row and the rows above it. New modules go here.
     row("sync trace")                                     # base
-    row("channel cursor event config outcome random")     # values
+    row("channel cursor event config outcome random recent") # values
     row("slab queue wake wheel history waiters")          # pure
     row("shard")                                          # pure
     row("registry")                                       # locks
-    row("driver")                                         # handles
+    row("driver turns")                                   # handles
     row("wait")
     row("hub")
     row("http")
@@ -43,7 +43,7 @@ file ~ is_test_file { next }
         "only http knows HTTP")
     # Not the module `crate::http`, nor its re-exports in lib.rs.
     only("[^A-Za-z0-9_:]http::", "^src/(http[./]|lib[.]rs)", "only http knows HTTP")
-    only(word("tokio"), "^src/(driver|wait|hub)[./]", "only the handles know tokio")
+    only(word("tokio"), "^src/(driver|turns|wait|hub)[./]", "only the handles know tokio")
     only(word("Instant::now|SystemTime"), "^src/(driver|hub)[.]rs", "only driver and hub read a clock")
     if (code ~ /[^ ]/ && ++lines == most_lines + 1)
         complain(FNR, "more than " most_lines " lines of code: split the file")

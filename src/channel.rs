@@ -43,10 +43,39 @@ impl Channel {
         }
     }
 
+    /// The name of what is no channel, but waited on like one: a key that only the newest wait has.
+    /// No channel has a name with a control character.
+    pub(crate) fn key(key: &str) -> Self {
+        Self(format!("\0{key}").into())
+    }
+
+    /// The name of nothing: whoever waits on it pauses. No channel's name is empty.
+    pub(crate) fn nothing() -> Self {
+        Self("".into())
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        match self.0.as_bytes().first() {
+            None => Role::Nothing,
+            Some(0) => Role::Key,
+            Some(_) => Role::Channel,
+        }
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// What a name stands for in a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Channel,
+    /// See [`Channel::key`].
+    Key,
+    /// See [`Channel::nothing`].
+    Nothing,
 }
 
 impl fmt::Display for Channel {

@@ -137,7 +137,7 @@ impl std::error::Error for CursorError {}
 /// assert_eq!(Since::from(Some(cursor)), Since::Cursor(cursor));
 /// assert_eq!(Since::from(None), Since::Now);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Since {
     /// Only what is published after the poll was first looked at. The default.
     #[default]

@@ -36,11 +36,31 @@
 //! Why a timeout is no 408: browsers repeat a request that is answered with it by themselves. The
 //! empty answer is that of RFC 6202, section 5.4.
 //!
+//! # The same client twice
+//!
+//! A client that polls again while its old poll is parked (a phone, a proxy that repeats, a second
+//! tab) is served twice. [`LongPollLayer::supersede_by`] lets the newest win;
+//! [`LongPollLayer::damp_by`] slows clients down that ask the same again and again.
+//!
+//! # Resources that are watched
+//!
+//! [`WatchLayer`] makes a long poll of any `GET` resource: its handler runs again when something
+//! was touched ([`Hub::touch`](crate::Hub::touch)), and the answer goes out when its `etag` is
+//! another than the client's.
+//!
 //! # Responses that are held
 //!
 //! A handler behind the layer can look first (at who asks, at what there is) and then have its
 //! response parked, by putting a [`Hold`] into the response's extensions. Whatever else it answers,
 //! such as a 401, goes out at once, and nothing is parked.
+//!
+//! If the response is gRPC (`content-type: application/grpc`), so is what takes its place: a payload
+//! becomes a message with status 0 in the trailers; a deleted channel is `NOT_FOUND`, a drain
+//! `UNAVAILABLE` (with `grpc-retry-pushback-ms`), a limit `RESOURCE_EXHAUSTED`, and a poll that can
+//! never be held `INVALID_ARGUMENT`, all without a body. `longpoll-cursor`, `longpoll-channel` and
+//! `longpoll-gap` are metadata. A hold ends some time before the call's `grpc-timeout` does
+//! ([`LongPollLayer::grpc_margin`]), so that no timer turns the answer into an error. Servers limit
+//! the streams of a connection (tonic and hyper: 200), and so the calls that it can park; raise that.
 //!
 //! # Where the layer stands
 //!
@@ -68,11 +88,14 @@
 //! # }
 //! ```
 
+mod ahead;
 #[cfg(feature = "axum")]
 mod axum;
 mod body;
+mod damping;
 mod endpoint;
 mod future;
+mod grpc;
 mod hold;
 #[cfg(feature = "json")]
 mod json;
@@ -83,6 +106,7 @@ mod query;
 mod reply;
 mod route;
 mod service;
+mod watch;
 
 pub use self::{
     body::{ReplyBody, ResponseBody},
@@ -94,4 +118,5 @@ pub use self::{
     reply::{CHANNEL, CURSOR, GAP, Reply},
     route::{Invalid, PathRoute, Route, RouteError, Routed},
     service::{LongPollService, PollFuture},
+    watch::{Watch, WatchFuture, WatchLayer},
 };

@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-pub use self::builder::HubBuilder;
+pub use self::{
+    builder::HubBuilder,
+    stats::{ChannelStats, Stats},
+};
 use crate::{
     channel::Channel,
     config::Config,
@@ -17,6 +20,7 @@ use crate::{
 };
 
 mod builder;
+mod stats;
 
 /// Channels, their histories, and the polls that are parked on them.
 ///
@@ -106,7 +110,7 @@ impl Hub {
         let config = &self.registry.common.config;
         let parts = self.registry.parts(channels);
         if parts.is_err() {
-            self.registry.count_refused();
+            self.registry.common.count_refused();
         }
         Wait::new(parts, self.cursor(), config.hold, config.max_batch_events)
     }
@@ -124,7 +128,19 @@ impl Hub {
     ///
     /// Taken before some state is read, it closes the race between reading and waiting.
     pub fn cursor(&self) -> Cursor {
-        self.registry.cursor()
+        self.registry.common.present()
+    }
+
+    /// Wakes who waits on a channel at the moment without an event: there is something to look at.
+    /// Returns how many, as [`Published::woken`] counts them. Nothing is stored; whoever comes later is
+    /// not told.
+    ///
+    /// Waits end as [`Waited::Touched`](crate::Waited::Touched). If a waker of a woken wait panics,
+    /// all others are woken first and the panic goes on here; tokio's do not.
+    pub fn touch(&self, channel: &Channel) -> usize {
+        let (woken, panics) = self.registry.touch(channel);
+        panics.resume();
+        woken
     }
 
     /// Deletes a channel: its events are gone, and who waits on it is told. False if there is no
@@ -161,36 +177,33 @@ impl Hub {
     pub fn stats(&self) -> Stats {
         let now = Now::of(&self.registry.common).tick();
         let (holds, counts) = self.registry.stats(now);
-        Stats {
-            parked: holds.waits,
-            channels: holds.channels,
-            history_events: holds.events,
-            history_bytes: holds.bytes,
-            published: counts.published,
-            delivered: counts.delivered,
-            timed_out: counts.timed_out,
-            gaps: counts.gaps,
-            deleted: counts.deleted,
-            drained: counts.drained,
-            refused: counts.refused,
-            dropped: counts.dropped,
-        }
+        Stats::new(holds, counts)
     }
 
     /// What one channel holds; none if nobody waits on it and it has no events.
     pub fn channel_stats(&self, channel: &Channel) -> Option<ChannelStats> {
         let now = Now::of(&self.registry.common).tick();
-        let holds = self.registry.channel_stats(channel, now)?;
-        Some(ChannelStats {
-            parked: holds.waits,
-            history_events: holds.events,
-            history_bytes: holds.bytes,
-        })
+        self.registry.channel_stats(channel, now).map(ChannelStats::new)
     }
 
     /// Whether the hub takes polls: not once it drains or is closed.
     pub fn is_open(&self) -> bool {
         self.registry.common.phase() == Phase::Open
+    }
+
+    /// A wait for nothing but the end of its hold, or of the hub.
+    pub(crate) fn pause(&self, hold: Duration) -> Wait {
+        Wait::new(Ok(self.registry.nowhere()), self.cursor(), hold, 1)
+    }
+
+    /// The present, in milliseconds since the hub was made.
+    pub(crate) fn tick(&self) -> u64 {
+        Now::of(&self.registry.common).tick()
+    }
+
+    /// A time from now; none is later than any time that a hub can wait for.
+    pub(crate) fn deadline(&self, after: Duration) -> Deadline {
+        Deadline(Instant::now() + after.min(Config::LONGEST))
     }
 
     /// How long a wait of this hub is held that does not say.
@@ -214,6 +227,17 @@ impl Hub {
     }
 }
 
+/// A time that has been or will be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(Instant);
+
+impl Deadline {
+    /// How long it is until then; zero once it has been.
+    pub(crate) fn remaining(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+}
+
 impl Default for Hub {
     fn default() -> Self {
         Self::new()
@@ -224,46 +248,4 @@ impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hub").field("cursor", &self.cursor()).finish_non_exhaustive()
     }
-}
-
-/// What a hub holds, and what has happened on it since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Polls that are parked, or were woken and have not been polled yet.
-    pub parked: usize,
-    /// Channels that hold events or on which polls are parked.
-    pub channels: usize,
-    /// Events in all histories.
-    pub history_events: usize,
-    /// What these count against the byte limits.
-    pub history_bytes: usize,
-    /// Events published.
-    pub published: u64,
-    /// Events handed to waits; an event that three waits got counts three times.
-    pub delivered: u64,
-    /// Waits whose hold ran out.
-    pub timed_out: u64,
-    /// Waits that were told of a gap.
-    pub gaps: u64,
-    /// Waits that ended with their channel.
-    pub deleted: u64,
-    /// Waits that were let go by a drain.
-    pub drained: u64,
-    /// Waits that were refused, also those of which that was known before they were polled.
-    pub refused: u64,
-    /// Waits that were dropped while they were parked: their clients left.
-    pub dropped: u64,
-}
-
-/// What one channel holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ChannelStats {
-    /// Polls that are parked on the channel, perhaps beside others.
-    pub parked: usize,
-    /// Events in its history.
-    pub history_events: usize,
-    /// What these count against the byte limits.
-    pub history_bytes: usize,
 }

@@ -35,6 +35,9 @@
 //!   stream of the same events for clients that can take one.
 //! - [`http::Hold`] in the extensions of a response lets a handler decide: it has looked, has
 //!   nothing new to tell, and the layer parks its response.
+//!   The same for gRPC methods.
+//! - [`WatchLayer`] makes a long poll of any `GET` resource that has an `etag`, or can be given one;
+//!   [`Hub::touch`] has it looked at again.
 //! - [`Hub::publish`] publishes from anywhere in the process, [`PublishService`] by `POST`.
 //!
 //! # What is promised
@@ -91,6 +94,7 @@
 //!
 //! - `json`, on by default since most clients want it: [`Event::json`], the JSON reply, and the
 //!   check that an event of a JSON type is JSON.
+//! - `etag`: [`WatchLayer::hash_bodies`].
 //! - `axum`: [`http::Poll`] is an extractor, and [`http::Hold`] a response or a part of one.
 //!
 //! # The house
@@ -98,12 +102,12 @@
 //! Imports point down only.
 //!
 //! ```text
-//! http       route, layer, service, endpoint, future, body, reply   the only folder that knows HTTP
-//! handles    hub -- wait -- driver                                  tokio lives here
+//! http       route, layer, service, watch, hold, future, reply, …   the only folder that knows HTTP
+//! handles    hub -- wait -- driver -- turns                         tokio lives here
 //! locks      registry                                               shards behind mutexes; wakes after unlock
 //! pure       shard                                                  channels + waiters + wheels under one &mut self
 //! pure       wheel   history   waiters   queue   slab   wake        no clock, no lock, no waker call
-//! values     channel   cursor   event   outcome   config   random
+//! values     channel   cursor   event   outcome   config   random   recent
 //! base       sync                                                   std | loom
 //! ```
 
@@ -120,10 +124,12 @@ mod hub;
 mod outcome;
 mod queue;
 mod random;
+mod recent;
 mod registry;
 mod shard;
 mod slab;
 mod sync;
+mod turns;
 mod wait;
 mod waiters;
 mod wake;
@@ -134,13 +140,15 @@ pub use self::{
     config::ConfigError,
     cursor::{Cursor, CursorError, Since},
     event::{Entry, Event, EventError},
-    http::{LongPollLayer, LongPollService, PathRoute, PublishService, Reply, RouteError},
+    http::{
+        LongPollLayer, LongPollService, PathRoute, PublishService, Reply, RouteError, WatchLayer,
+    },
     hub::{ChannelStats, Hub, HubBuilder, Stats},
     outcome::{Batch, PublishError, Published, Refused, Waited},
     wait::{Events, Wait},
 };
 
 /// The code in the README, as tests.
-#[cfg(all(doctest, feature = "json", feature = "axum"))]
+#[cfg(all(doctest, feature = "axum", feature = "etag", feature = "json"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -22,6 +22,16 @@ pub enum Waited {
         /// Where to go on with the other channels, or with a new one of the same name.
         cursor: Cursor,
     },
+    /// A channel of the wait was touched: something may have changed that is no event.
+    Touched {
+        /// Where to go on.
+        cursor: Cursor,
+    },
+    /// A newer wait has the same key.
+    Superseded {
+        /// Where to go on.
+        cursor: Cursor,
+    },
     /// The hub let the wait go; it asks clients to come back elsewhere.
     Drained {
         /// Where to go on.
@@ -43,6 +53,8 @@ impl Waited {
             Self::Events(batch) => batch.cursor,
             Self::TimedOut { cursor }
             | Self::Deleted { cursor, .. }
+            | Self::Touched { cursor }
+            | Self::Superseded { cursor }
             | Self::Drained { cursor }
             | Self::Refused { cursor, .. } => *cursor,
         }
@@ -128,6 +140,11 @@ pub enum Refused {
         /// The limit, in bytes.
         max_bytes: usize,
     },
+    /// The key of the wait is longer than a channel name may be.
+    Key {
+        /// The limit, in bytes.
+        max_bytes: usize,
+    },
     /// The hub holds as many waits as it may.
     Waits {
         /// The limit.
@@ -152,7 +169,17 @@ pub enum Refused {
 impl Refused {
     /// Whether asking again without a change may succeed.
     pub fn is_temporary(&self) -> bool {
-        !matches!(self, Self::NoChannels | Self::ChannelsPerWait { .. } | Self::ChannelName { .. })
+        match self {
+            Self::NoChannels
+            | Self::ChannelsPerWait { .. }
+            | Self::ChannelName { .. }
+            | Self::Key { .. } => false,
+            Self::Waits { .. }
+            | Self::WaitsPerChannel { .. }
+            | Self::Channels { .. }
+            | Self::Draining
+            | Self::Closed => true,
+        }
     }
 }
 
@@ -163,6 +190,9 @@ impl fmt::Display for Refused {
             Self::ChannelsPerWait { max } => write!(f, "the poll names more than {max} channels"),
             Self::ChannelName { max_bytes } => {
                 write!(f, "a channel name is longer than {max_bytes} bytes")
+            }
+            Self::Key { max_bytes } => {
+                write!(f, "the key of the poll is longer than {max_bytes} bytes")
             }
             Self::Waits { max } => write!(f, "the limit of {max} parked polls is reached"),
             Self::WaitsPerChannel { max } => {
@@ -182,7 +212,8 @@ pub struct Published {
     /// The event's position.
     pub cursor: Cursor,
     /// How many waits it woke. None is no fault: the history keeps the event for the next poll. A
-    /// wait on several channels may be woken by each of them before it is polled.
+    /// wait on several channels may be woken by each of them before it is polled, or have ended
+    /// otherwise.
     pub woken: usize,
 }
 

@@ -103,6 +103,12 @@ impl Room {
     }
 }
 
+/// In which shards somebody wants room.
+struct Wanted {
+    wait: Option<usize>,
+    channels: Vec<usize>,
+}
+
 /// How far a hub is from its end. Read under any shard's lock, it is exact: a phase is set before
 /// all shards are visited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,6 +119,14 @@ pub(crate) enum Phase {
 }
 
 impl Common {
+    /// The hash of a name, and the index of its shard.
+    fn locate(&self, name: &str) -> (u64, usize) {
+        let hash = self.keys.hash_one(name);
+        // The table in the shard uses the lowest and the highest bits. The number of shards is a
+        // power of two.
+        (hash, (hash >> 32) as usize & (self.config.shards - 1))
+    }
+
     fn sequence(&self) -> u64 {
         self.traffic.sequence.load(Ordering::Relaxed)
     }
@@ -123,6 +137,11 @@ impl Common {
 
     pub(crate) fn cursor(&self, sequence: u64) -> Cursor {
         Cursor::new(self.epoch, sequence)
+    }
+
+    /// The hub's position, exact for every event whose publish has returned.
+    pub(crate) fn present(&self) -> Cursor {
+        self.cursor(self.sequence())
     }
 
     /// A number that no other hub of the process has, as far as chance allows.
@@ -157,7 +176,7 @@ impl Common {
     }
 
     /// Makes room for somebody who found none: one step for each of their tries, the dearest last.
-    fn make_room(&self, step: Room, now: u64, wanting: &[usize]) {
+    fn make_room(&self, step: Room, now: u64, wanted: &Wanted) {
         let cells: Vec<_> = self.cells().collect();
         for cell in &cells {
             match step {
@@ -174,8 +193,10 @@ impl Common {
             self.channels.give(std::mem::take(&mut shard.spare_channels));
         }
         for (cell, shard) in cells.iter().zip(&mut shards) {
-            for _ in wanting.iter().filter(|&&index| index == cell.index) {
+            if wanted.wait == Some(cell.index) {
                 shard.spare_waits += self.waits.take(true);
+            }
+            for _ in wanted.channels.iter().filter(|&&index| index == cell.index) {
                 shard.spare_channels += self.channels.take(true);
             }
         }
@@ -262,15 +283,8 @@ impl Registry {
 
     /// The hash of a name, and its shard.
     fn locate(&self, name: &str) -> (u64, &Arc<Cell>) {
-        let hash = self.common.keys.hash_one(name);
-        // The table in the shard uses the lowest and the highest bits.
-        let index = (hash >> 32) as usize & (self.cells.len() - 1);
-        (hash, self.cells.get(index).expect("the number of shards is a power of two"))
-    }
-
-    /// The hub's position, exact for every event whose publish has returned.
-    pub(crate) fn cursor(&self) -> Cursor {
-        self.common.cursor(self.common.sequence())
+        let (hash, index) = self.common.locate(name);
+        (hash, self.cells.get(index).expect("there is a shard for every name"))
     }
 
     /// What all shards hold, and what has happened in them. Does what is due first, so that it is

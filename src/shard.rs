@@ -18,7 +18,7 @@ use hashbrown::HashTable;
 
 pub(crate) use self::counts::{Counts, Holds};
 use crate::{
-    channel::Channel,
+    channel::{Channel, Role},
     history::{Bounds, Evicted, Held, History},
     queue::{Linked, Links, Queue},
     slab::Slab,
@@ -45,6 +45,13 @@ struct Record {
     /// The place among the remnants, if `is_remnant`.
     links: Links,
     is_remnant: bool,
+}
+
+impl Record {
+    /// Else it stands for something else that waits have in common, and is not counted.
+    fn is_channel(&self) -> bool {
+        self.name.role() == Role::Channel
+    }
 }
 
 impl Timed for Record {
@@ -88,6 +95,8 @@ pub(crate) struct Shard {
     /// The timers of channels.
     ages: Wheel,
     remnants: Queue,
+    /// Records that are no channels.
+    others: usize,
     floor: u64,
     /// The latest time that the shard was told.
     now: u64,
@@ -110,6 +119,7 @@ impl Shard {
             holds: Wheel::new(),
             ages: Wheel::new(),
             remnants: Queue::new(),
+            others: 0,
             floor: 0,
             now: 0,
             waits: 0,
@@ -124,7 +134,7 @@ impl Shard {
     pub(crate) fn holds(&self) -> Holds {
         Holds {
             waits: self.waits,
-            channels: self.channels.len() - self.remnants.len(),
+            channels: self.channels.len() - self.remnants.len() - self.others,
             events: self.events,
             bytes: self.bytes,
         }
@@ -164,9 +174,13 @@ impl Shard {
         self.find_now(hash, name, now, gone).filter(|&key| !self.is_remnant(key))
     }
 
-    /// Makes the record of a channel that has none. Takes a permit.
+    /// Makes the record of a channel that has none. Takes a permit, if it is a channel.
     pub(crate) fn open(&mut self, hash: u64, name: &Channel) -> Result<u32, Short> {
-        self.spare_channels = self.spare_channels.checked_sub(1).ok_or(Short::Channels)?;
+        if name.role() == Role::Channel {
+            self.spare_channels = self.spare_channels.checked_sub(1).ok_or(Short::Channels)?;
+        } else {
+            self.others += 1;
+        }
         let key = self.channels.insert(Record {
             name: name.clone(),
             hash,
@@ -297,7 +311,11 @@ impl Shard {
         if let Ok(entry) = self.names.find_entry(record.hash, |&(_, other)| other == key) {
             entry.remove();
         }
-        self.spare_channels += 1;
+        if record.is_channel() {
+            self.spare_channels += 1;
+        } else {
+            self.others -= 1;
+        }
         // Small tables stay: the next channel would allocate them again.
         if self.names.capacity() > 64 && self.names.len() * 8 < self.names.capacity() {
             self.names.shrink_to(self.names.len() * 2, |&(hash, _)| hash);

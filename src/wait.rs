@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -85,6 +86,40 @@ impl Wait {
         self
     }
 
+    /// Ends older waits of the hub with the same key, when this one is first polled and not refused:
+    /// of two that race exactly one stays. They end as [`Waited::Superseded`]. Default: none. A
+    /// wait has one key, the last that was set; one that is longer than a channel name may be is
+    /// refused. Until its future is polled, or dropped, an older wait counts against the limits
+    /// beside the newer.
+    ///
+    /// A key stands for one client, such as a tab of a browser: two that share a key, and poll again
+    /// as soon as they are superseded, end each other without pause. No effect once the wait was
+    /// polled.
+    pub fn supersede_by(mut self, key: impl AsRef<str>) -> Self {
+        self.state = match std::mem::replace(&mut self.state, State::Ended(None)) {
+            State::New(parts) => {
+                let common = Arc::clone(parts.common());
+                parts.with_key(key.as_ref()).map_or_else(
+                    |reason| {
+                        common.count_refused();
+                        State::Refused(reason, common.present())
+                    },
+                    State::New,
+                )
+            }
+            state => state,
+        };
+        self
+    }
+
+    /// Lets the wait go, of a client that is still there.
+    pub(crate) fn cancel(&mut self) {
+        if let State::Parked(parts) = &mut self.state {
+            parts.abandon(false);
+            self.state = State::Ended(None);
+        }
+    }
+
     pub(crate) fn set_max_events(&mut self, max: usize) {
         self.max_events = max.clamp(1, u32::MAX as usize) as u32;
     }
@@ -144,7 +179,7 @@ impl Future for Wait {
 impl Drop for Wait {
     fn drop(&mut self) {
         if let State::Parked(parts) = &mut self.state {
-            parts.abandon();
+            parts.abandon(true);
         }
     }
 }
@@ -166,7 +201,7 @@ impl fmt::Debug for Wait {
 ///
 /// For clients that can take a stream (server-sent events, WebSockets). The items are
 /// [`Waited::Events`], then at most one other outcome: the channel was deleted, the hub drains, or
-/// the stream was refused. It never yields [`Waited::TimedOut`].
+/// the stream was refused. It goes on after a touch, and never yields [`Waited::TimedOut`].
 #[derive(Debug)]
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct Events {
@@ -202,7 +237,9 @@ impl Stream for Events {
             let waited = ready!(Pin::new(&mut stream.wait).poll(cx));
             stream.cursor = Some(waited.cursor());
             match waited {
-                Waited::TimedOut { cursor } => stream.wait.renew(cursor),
+                Waited::TimedOut { cursor } | Waited::Touched { cursor } => {
+                    stream.wait.renew(cursor);
+                }
                 Waited::Events(batch) => {
                     stream.wait.renew(batch.cursor());
                     return Poll::Ready(Some(Waited::Events(batch)));

@@ -25,6 +25,10 @@ pub(crate) enum State {
     Expired,
     /// The channel was deleted. Final.
     Deleted,
+    /// The channel was touched. Final.
+    Touched,
+    /// A newer wait has the key. Final. On the part of a key only.
+    Superseded,
     /// The hub drains. Final. On a lead only.
     Drained,
 }

@@ -1,12 +1,11 @@
 //! The bodies of answers.
 
-#[cfg(feature = "json")]
-use std::vec;
 use std::{
     convert::Infallible,
     fmt,
     pin::Pin,
     task::{Context, Poll},
+    vec,
 };
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use pin_project_lite::pin_project;
 
 #[cfg(feature = "json")]
 use super::json::Answer;
+use super::{ahead::Ahead, grpc};
 
 /// The body of an answer to a poll or a publish: complete, and of known length. Payloads in it are
 /// shared with the history, not copied, unless they are small.
@@ -22,6 +22,8 @@ use super::json::Answer;
 pub struct ReplyBody {
     chunks: Chunks,
     remaining: u64,
+    /// Whether a gRPC status, which is success, is still to come.
+    ends_in_status: bool,
 }
 
 #[derive(Default)]
@@ -29,7 +31,6 @@ enum Chunks {
     #[default]
     None,
     One(Bytes),
-    #[cfg(feature = "json")]
     Many(vec::IntoIter<Bytes>),
     /// Not written before it can be sent.
     #[cfg(feature = "json")]
@@ -40,14 +41,28 @@ impl ReplyBody {
     #[cfg(feature = "json")]
     pub(super) fn json(answer: Answer) -> Self {
         let remaining = answer.len();
-        Self { chunks: Chunks::Json(answer), remaining }
+        Self { chunks: Chunks::Json(answer), remaining, ends_in_status: false }
+    }
+
+    /// A gRPC message, and its status.
+    pub(super) fn grpc(payload: Bytes) -> Self {
+        let remaining = grpc::PREFIX_BYTES as u64 + payload.len() as u64;
+        let chunks = vec![grpc::prefix(&payload), payload];
+        Self { chunks: Chunks::Many(chunks.into_iter()), remaining, ends_in_status: true }
+    }
+
+    fn next_frame(&mut self) -> Option<Frame<Bytes>> {
+        if let Some(chunk) = self.next() {
+            return Some(Frame::data(chunk));
+        }
+        let is_due = std::mem::take(&mut self.ends_in_status);
+        is_due.then(|| Frame::trailers(grpc::success()))
     }
 
     fn next(&mut self) -> Option<Bytes> {
         let chunk = match std::mem::take(&mut self.chunks) {
             Chunks::None => None,
             Chunks::One(chunk) => Some(chunk),
-            #[cfg(feature = "json")]
             Chunks::Many(chunks) => self.next_of(chunks),
             #[cfg(feature = "json")]
             Chunks::Json(answer) => self.next_of(answer.write().into_iter()),
@@ -56,7 +71,6 @@ impl ReplyBody {
         chunk
     }
 
-    #[cfg(feature = "json")]
     fn next_of(&mut self, mut chunks: vec::IntoIter<Bytes>) -> Option<Bytes> {
         let chunk = chunks.next();
         self.chunks = Chunks::Many(chunks);
@@ -68,7 +82,7 @@ impl From<Bytes> for ReplyBody {
     fn from(bytes: Bytes) -> Self {
         let remaining = bytes.len() as u64;
         let chunks = if bytes.is_empty() { Chunks::None } else { Chunks::One(bytes) };
-        Self { chunks, remaining }
+        Self { chunks, remaining, ends_in_status: false }
     }
 }
 
@@ -80,11 +94,11 @@ impl Body for ReplyBody {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.next().map(|chunk| Ok(Frame::data(chunk))))
+        Poll::Ready(self.next_frame().map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.remaining == 0
+        self.remaining == 0 && !self.ends_in_status
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -101,8 +115,7 @@ impl fmt::Debug for ReplyBody {
 pin_project! {
     /// The body of a response that has passed [`LongPoll`](super::LongPoll): the inner service's,
     /// or the answer to a poll.
-    #[derive(Debug)]
-    pub struct ResponseBody<B> {
+    pub struct ResponseBody<B: Body> {
         #[pin]
         kind: Kind<B>,
     }
@@ -110,20 +123,31 @@ pin_project! {
 
 pin_project! {
     #[project = KindProjection]
-    #[derive(Debug)]
-    enum Kind<B> {
+    enum Kind<B: Body> {
         Inner { #[pin] body: B },
+        Read { body: Ahead<B> },
         Reply { body: ReplyBody },
     }
 }
 
-impl<B> ResponseBody<B> {
+impl<B: Body> ResponseBody<B> {
     pub(super) fn inner(body: B) -> Self {
         Self { kind: Kind::Inner { body } }
     }
 
+    /// The inner service's, of which some was read ahead.
+    pub(super) fn read(body: Ahead<B>) -> Self {
+        Self { kind: Kind::Read { body } }
+    }
+
     pub(super) fn reply(body: ReplyBody) -> Self {
         Self { kind: Kind::Reply { body } }
+    }
+}
+
+impl<B: Body> fmt::Debug for ResponseBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody").finish_non_exhaustive()
     }
 }
 
@@ -140,15 +164,15 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             KindProjection::Inner { body } => body.poll_frame(cx),
-            KindProjection::Reply { body } => {
-                Poll::Ready(body.next().map(|chunk| Ok(Frame::data(chunk))))
-            }
+            KindProjection::Read { body } => body.poll_frame(cx),
+            KindProjection::Reply { body } => Poll::Ready(body.next_frame().map(Ok)),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
+            Kind::Read { body } => body.is_end_stream(),
             Kind::Reply { body } => body.is_end_stream(),
         }
     }
@@ -156,6 +180,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Inner { body } => body.size_hint(),
+            Kind::Read { body } => body.size_hint(),
             Kind::Reply { body } => body.size_hint(),
         }
     }

@@ -8,22 +8,28 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, Version,
+    HeaderMap, Response, Version,
     header::{CONTENT_LENGTH, TRANSFER_ENCODING},
     request::Parts,
 };
 
 use super::{
     body::ReplyBody,
+    damping::Damping,
+    grpc,
     hold::Hold,
-    poll::{self, Poll},
+    poll::{self, Applied, Poll},
     reply::{CURSOR, Replies, Reply, cursor_value},
     route::{Invalid, Route, Routed},
 };
-use crate::{channel::Channel, cursor::Since, hub::Hub, outcome::Waited, random, wait::Wait};
-
-/// RFC 7240.
-const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+use crate::{
+    channel::Channel,
+    cursor::Since,
+    hub::{Deadline, Hub},
+    outcome::Waited,
+    random,
+    wait::Wait,
+};
 
 /// Which requests are polls, and how they are read and answered.
 pub(super) struct Endpoint<R> {
@@ -32,13 +38,27 @@ pub(super) struct Endpoint<R> {
 }
 
 /// How polls are read and answered.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Settings {
     pub(super) hub: Hub,
     pub(super) hold: Duration,
     pub(super) max_hold: Duration,
     pub(super) jitter_percent: u8,
+    pub(super) grpc_margin: Duration,
+    pub(super) supersede_by: Option<Arc<Key>>,
+    pub(super) damping: Option<Arc<Damping>>,
     pub(super) replies: Replies,
+}
+
+/// Tells one client from another.
+pub(super) type Key = dyn Fn(&Parts) -> Option<String> + Send + Sync;
+
+/// What is kept of a request whose response may be held.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    version: Version,
+    /// By when a gRPC client is to be answered.
+    deadline: Option<Deadline>,
 }
 
 /// What becomes of a request.
@@ -50,12 +70,13 @@ pub(super) enum Taken {
 
 /// A poll on its way. Nothing of its request is left.
 pub(super) struct Held {
+    /// To be waited out first.
+    pause: Option<Box<Wait>>,
     wait: Wait,
     settings: Arc<Settings>,
     reply: Reply,
     pub(super) version: Version,
-    /// The hold in seconds if the client's preference for it was applied.
-    applied: Option<u64>,
+    applied: Option<Applied>,
 }
 
 impl<R> Clone for Endpoint<R> {
@@ -66,11 +87,7 @@ impl<R> Clone for Endpoint<R> {
 
 impl<R> Endpoint<R> {
     pub(super) fn new(hub: Hub, route: R) -> Self {
-        let hold = hub.default_hold();
-        let replies = Replies { retry_after: 2, ..Replies::default() };
-        let max_hold = Duration::from_secs(60);
-        let settings = Settings { hub, hold, max_hold, jitter_percent: 10, replies };
-        Self { route: Arc::new(route), settings: Arc::new(settings) }
+        Self { route: Arc::new(route), settings: Arc::new(Settings::new(hub)) }
     }
 
     pub(super) fn take(&self, parts: &Parts) -> Taken
@@ -82,8 +99,8 @@ impl<R> Endpoint<R> {
             Routed::Pass => return Taken::Pass,
             Routed::Refuse(response) => return Taken::Answer(response.map(ReplyBody::from)),
             Routed::Invalid(invalid) => Err(invalid),
-            Routed::Poll(channel) => settings.read([channel], parts),
-            Routed::PollAny(channels) => settings.read(channels, parts),
+            Routed::Poll(channel) => settings.read(&[channel], parts),
+            Routed::PollAny(channels) => settings.read(&channels, parts),
         };
         match held {
             Ok(held) => Taken::Held(held),
@@ -102,54 +119,86 @@ impl<R> Endpoint<R> {
 }
 
 impl Settings {
-    fn read<C>(self: &Arc<Self>, channels: C, parts: &Parts) -> Result<Held, Invalid>
-    where
-        C: IntoIterator<Item = Channel>,
-    {
+    pub(super) fn new(hub: Hub) -> Self {
+        let hold = hub.default_hold();
+        let replies = Replies { retry_after: 2, ..Replies::default() };
+        let (max_hold, grpc_margin) = (Duration::from_secs(60), Duration::from_millis(500));
+        let (supersede_by, damping) = (None, None);
+        Self {
+            hub,
+            hold,
+            max_hold,
+            jitter_percent: 10,
+            grpc_margin,
+            supersede_by,
+            damping,
+            replies,
+        }
+    }
+
+    pub(super) fn asked(&self, parts: &Parts) -> Asked {
+        let deadline = grpc::timeout(&parts.headers).map(|timeout| {
+            let margin = self.grpc_margin.min(timeout / 2);
+            self.hub.deadline(timeout - margin)
+        });
+        Asked { version: parts.version, deadline }
+    }
+
+    fn read(self: &Arc<Self>, channels: &[Channel], parts: &Parts) -> Result<Held, Invalid> {
         if has_body(&parts.headers) {
             // An unread body would keep the server from noticing that the client has left.
             return Err(Invalid::new("body", "a poll has no body"));
         }
         let poll = Poll::read(parts)?;
-        let granted = self.granted(poll.wait());
-        let mut held = self.held(channels, poll.since(), granted, parts.version);
-        held.applied = poll.is_preference().then_some(granted.as_secs());
+        let (since, granted) = (poll.since(), self.granted(poll.wait()));
+        let (mut hold, mut pause) = (self.jittered(granted), None);
+        if let Some(damping) = &self.damping {
+            let rest = damping.rest(&self.hub, parts, channels, since);
+            if since == Since::Now {
+                hold = hold.max(rest);
+            } else if !rest.is_zero() {
+                pause = Some(Box::new(self.hub.pause(rest).since(since)));
+                hold = hold.saturating_sub(rest);
+            }
+        }
+        let mut wait = self.hub.wait(channels).since(since).hold(hold);
+        if let Some(key) = self.supersede_by.as_ref().and_then(|key| key(parts)) {
+            wait = wait.supersede_by(key);
+        }
+        let mut held = self.held(wait, parts.version);
+        held.pause = pause;
+        held.applied = poll.wish.and_then(|wish| wish.applied(granted));
         Ok(held)
     }
 
     /// A poll of the response that a handler wants held.
-    pub(super) fn hold(self: &Arc<Self>, hold: Hold, version: Version) -> Held {
-        let granted = self.granted(hold.hold);
-        let mut held = self.held(hold.channels.iter(), hold.since, granted, version);
+    pub(super) fn hold(self: &Arc<Self>, hold: Hold, asked: &Asked) -> Held {
+        let granted = self.jittered(self.granted(hold.hold));
+        let granted = asked.deadline.map_or(granted, |by| granted.min(by.remaining()));
+        let mut wait = self.hub.wait(hold.channels.iter()).since(hold.since).hold(granted);
+        if let Some(key) = hold.key {
+            wait = wait.supersede_by(key);
+        }
+        let mut held = self.held(wait, asked.version);
         if let Some(reply) = hold.reply {
             held.answer_by(reply);
         }
         held
     }
 
-    fn granted(&self, wanted: Option<Duration>) -> Duration {
+    pub(super) fn granted(&self, wanted: Option<Duration>) -> Duration {
         wanted.unwrap_or(self.hold).min(self.max_hold).min(self.hub.max_hold())
     }
 
-    fn held<C>(
-        self: &Arc<Self>,
-        channels: C,
-        since: Since,
-        hold: Duration,
-        version: Version,
-    ) -> Held
-    where
-        C: IntoIterator<Item: Into<Channel>>,
-    {
-        let wait = self.hub.wait(channels).since(since).hold(self.jittered(hold));
-        let settings = Arc::clone(self);
-        let mut held = Held { wait, settings, reply: Reply::Raw, version, applied: None };
+    fn held(self: &Arc<Self>, wait: Wait, version: Version) -> Held {
+        let (settings, reply) = (Arc::clone(self), Reply::Raw);
+        let mut held = Held { pause: None, wait, settings, reply, version, applied: None };
         held.answer_by(self.replies.reply);
         held
     }
 
     /// A little less than `hold`, so that polls that began together do not end together.
-    fn jittered(&self, hold: Duration) -> Duration {
+    pub(super) fn jittered(&self, hold: Duration) -> Duration {
         let percent = u64::from(self.jitter_percent.min(100));
         let millis = u64::try_from(hold.as_millis()).unwrap_or(u64::MAX);
         let cut = random::up_to(millis / 100 * percent + millis % 100 * percent / 100);
@@ -157,7 +206,7 @@ impl Settings {
     }
 }
 
-fn has_body(headers: &HeaderMap) -> bool {
+pub(super) fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING)
         || headers.get_all(CONTENT_LENGTH).iter().any(|length| length.as_bytes() != b"0")
 }
@@ -170,22 +219,30 @@ impl Held {
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> task::Poll<Response<ReplyBody>> {
-        let waited = ready!(Future::poll(Pin::new(&mut self.wait), cx));
+        let waited = ready!(self.poll_waited(cx));
         task::Poll::Ready(self.answer(&waited))
     }
 
     /// The outcome, for one who answers some of them otherwise.
     pub(super) fn poll_waited(&mut self, cx: &mut Context<'_>) -> task::Poll<Waited> {
+        if let Some(pause) = &mut self.pause {
+            let paused = ready!(Future::poll(Pin::new(pause), cx));
+            self.pause = None;
+            if let Waited::Refused { .. } = paused {
+                return task::Poll::Ready(paused);
+            }
+        }
         Future::poll(Pin::new(&mut self.wait), cx)
+    }
+
+    pub(super) fn retry_after(&self) -> u64 {
+        self.settings.replies.retry_after
     }
 
     pub(super) fn answer(&self, waited: &Waited) -> Response<ReplyBody> {
         let mut response = self.settings.replies.waited(waited, self.reply, self.version);
         let held = !matches!(waited, Waited::Refused { .. });
-        if let Some(seconds) = self.applied.filter(|_| held) {
-            let applied = HeaderValue::try_from(format!("wait={seconds}"));
-            response.headers_mut().extend(applied.ok().map(|value| (PREFERENCE_APPLIED, value)));
-        }
+        response.headers_mut().extend(self.applied.filter(|_| held).map(Applied::field));
         response
     }
 }

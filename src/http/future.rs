@@ -8,20 +8,21 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Response, Version};
+use bytes::Bytes;
+use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{
     body::{ReplyBody, ResponseBody},
-    endpoint::{Held, Settings},
+    endpoint::{Asked, Held, Settings},
     hold,
 };
 
 pin_project! {
     /// The response of [`LongPoll`](super::LongPoll): the inner service's, or that of a poll, which
     /// is parked meanwhile. Dropping it lets the poll go.
-    pub struct ResponseFuture<F, B> {
+    pub struct ResponseFuture<F, B: Body> {
         #[pin]
         kind: Kind<F, B>,
     }
@@ -29,22 +30,22 @@ pin_project! {
 
 pin_project! {
     #[project = KindProjection]
-    enum Kind<F, B> {
+    enum Kind<F, B: Body> {
         // The inner service has not answered yet. Left for `Response` if it wants its answer held.
-        Inner { #[pin] future: F, settings: Arc<Settings>, version: Version },
+        Inner { #[pin] future: F, settings: Arc<Settings>, asked: Asked },
         // A poll of the route is parked.
         Held { held: Held },
         // A response is parked, and nothing of the handler that made it is left. Boxed, so that
         // polls of the route are not larger for it.
-        Response { held: Box<(Held, Option<Response<B>>)> },
+        Response { held: Box<(Held, Option<Response<ResponseBody<B>>>)> },
         // None once it was returned.
         Ready { response: Option<Response<ReplyBody>> },
     }
 }
 
-impl<F, B> ResponseFuture<F, B> {
-    pub(super) fn inner(future: F, settings: Arc<Settings>, version: Version) -> Self {
-        Self { kind: Kind::Inner { future, settings, version } }
+impl<F, B: Body> ResponseFuture<F, B> {
+    pub(super) fn inner(future: F, settings: Arc<Settings>, asked: Asked) -> Self {
+        Self { kind: Kind::Inner { future, settings, asked } }
     }
 
     pub(super) fn held(held: Held) -> Self {
@@ -59,18 +60,16 @@ impl<F, B> ResponseFuture<F, B> {
 impl<F, B, E> Future for ResponseFuture<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,
-    B: Body,
+    B: Body<Data = Bytes>,
 {
     type Output = Result<Response<ResponseBody<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut kind = self.project().kind;
-        if let KindProjection::Inner { future, settings, version } = kind.as_mut().project() {
-            let mut response = ready!(future.poll(cx))?;
-            let Some(wish) = hold::wish(&mut response) else {
-                return Poll::Ready(Ok(response.map(ResponseBody::inner)));
-            };
-            let held = settings.hold(wish, *version);
+        if let KindProjection::Inner { future, settings, asked } = kind.as_mut().project() {
+            let (response, wish) = hold::wish(ready!(future.poll(cx))?, cx);
+            let Some(wish) = wish else { return Poll::Ready(Ok(response)) };
+            let held = settings.hold(wish, asked);
             kind.set(Kind::Response { held: Box::new((held, Some(response))) });
         }
         let response = match kind.project() {
@@ -91,7 +90,7 @@ where
     }
 }
 
-impl<F, B> fmt::Debug for ResponseFuture<F, B> {
+impl<F, B: Body> fmt::Debug for ResponseFuture<F, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }

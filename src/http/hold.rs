@@ -1,7 +1,12 @@
 //! Responses that their handlers want held.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, Response,
     header::{
@@ -13,9 +18,11 @@ use http::{
 use http_body::Body;
 
 use super::{
+    ahead::Ahead,
     body::{ReplyBody, ResponseBody},
     endpoint::Held,
-    reply::{CURSOR, Reply, close, cursor_value},
+    grpc::{self, is_grpc},
+    reply::{Reply, close, mark},
 };
 use crate::{channel::Channel, cursor::Since, outcome::Waited};
 
@@ -50,6 +57,7 @@ pub struct Hold {
     pub(super) since: Since,
     pub(super) hold: Option<Duration>,
     pub(super) reply: Option<Reply>,
+    pub(super) key: Option<String>,
 }
 
 impl Hold {
@@ -63,7 +71,7 @@ impl Hold {
         C: IntoIterator<Item: Into<Channel>>,
     {
         let channels = channels.into_iter().map(Into::into).collect();
-        Self { channels, since: Since::Now, hold: None, reply: None }
+        Self { channels, since: Since::Now, hold: None, reply: None, key: None }
     }
 
     /// The position before the handler looked, or the client's.
@@ -80,38 +88,72 @@ impl Hold {
         self
     }
 
-    /// How events are answered. Default: the layer's `reply`.
+    /// How events are answered. Default: the layer's `reply`. No matter for gRPC.
     #[must_use]
     pub fn reply(mut self, reply: Reply) -> Self {
         self.reply = Some(reply);
         self
     }
+
+    /// Ends older polls with the same key, as [`Wait::supersede_by`](crate::Wait::supersede_by):
+    /// their own responses go out. Default: none.
+    #[must_use]
+    pub fn supersede_by(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
 }
 
+/// A response, and how it is to be held, if it is.
+pub(super) type Wished<B> = (Response<ResponseBody<B>>, Option<Hold>);
+
 /// Takes the wish to be held out of a response, if it can be granted.
-pub(super) fn wish<B: Body>(response: &mut Response<B>) -> Option<Hold> {
-    let wish = response.extensions_mut().remove::<Hold>()?;
-    let size = response.body().size_hint().upper();
-    size.is_some_and(|size| size <= Hold::MAX_BODY_BYTES).then_some(wish)
+pub(super) fn wish<B>(mut response: Response<B>, cx: &mut Context<'_>) -> Wished<B>
+where
+    B: Body<Data = Bytes>,
+{
+    let mut wish = response.extensions_mut().remove::<Hold>();
+    if wish.is_none() || !is_grpc(response.headers()) {
+        let size = response.body().size_hint().upper();
+        let wish = wish.filter(|_| size.is_some_and(|size| size <= Hold::MAX_BODY_BYTES));
+        return (response.map(ResponseBody::inner), wish);
+    }
+    // Messages are encoded as they are sent, so how large one is only shows when it is read.
+    let (head, body) = response.into_parts();
+    let mut body = Ahead::new(body);
+    if body.poll_read(cx, Hold::MAX_BODY_BYTES) != Poll::Ready(true) {
+        wish = None;
+    }
+    (Response::from_parts(head, ResponseBody::read(body)), wish)
 }
 
 /// What goes out in the end.
-pub(super) fn answer<B>(
+pub(super) fn answer<B: Body>(
     held: &Held,
     waited: &Waited,
-    own: Response<B>,
+    mut own: Response<ResponseBody<B>>,
 ) -> Response<ResponseBody<B>> {
-    match waited {
-        Waited::TimedOut { cursor } | Waited::Drained { cursor } => {
-            let mut response = own.map(ResponseBody::inner);
-            response.headers_mut().insert(CURSOR, cursor_value(*cursor));
-            if matches!(waited, Waited::Drained { .. }) {
-                close(response.headers_mut(), held.version);
+    let reply = if is_grpc(own.headers()) {
+        grpc::answer(waited, held.retry_after())
+    } else {
+        match waited {
+            Waited::TimedOut { .. }
+            | Waited::Touched { .. }
+            | Waited::Superseded { .. }
+            | Waited::Drained { .. } => None,
+            Waited::Events(_) | Waited::Deleted { .. } | Waited::Refused { .. } => {
+                Some(held.answer(waited))
             }
-            response
         }
-        _ => in_place_of(own, held.answer(waited)),
+    };
+    if let Some(reply) = reply {
+        return in_place_of(own, reply);
     }
+    mark(own.headers_mut(), waited);
+    if let Waited::Drained { .. } = waited {
+        close(own.headers_mut(), held.version);
+    }
+    own
 }
 
 /// Header fields that describe the body that is not sent.
@@ -131,7 +173,10 @@ const OF_THE_BODY: [HeaderName; 13] = [
     TRANSFER_ENCODING,
 ];
 
-fn in_place_of<B>(own: Response<B>, reply: Response<ReplyBody>) -> Response<ResponseBody<B>> {
+fn in_place_of<B: Body>(
+    own: Response<ResponseBody<B>>,
+    reply: Response<ReplyBody>,
+) -> Response<ResponseBody<B>> {
     let mut response = reply.map(ResponseBody::reply);
     let mut kept: HeaderMap = own.into_parts().0.headers;
     for name in OF_THE_BODY {

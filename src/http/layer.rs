@@ -8,13 +8,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, request::Parts};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
     body::ResponseBody,
+    damping::Damping,
     endpoint::{Endpoint, Settings, Taken},
     future::ResponseFuture,
     reply::{Replies, Reply},
@@ -76,6 +77,50 @@ impl<R> LongPollLayer<R> {
     #[must_use]
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.replies().retry_after = delay.as_secs().max(1);
+        self
+    }
+
+    /// Of polls of the route with the same key, only the newest is served: an older one that is
+    /// still parked is answered as if its hold had run out. Default: all are served; so are those
+    /// for which `key` returns none.
+    ///
+    /// The hub's keys are all of one kind: use a prefix if they come from several places, such as
+    /// [`Hold::supersede_by`](super::Hold::supersede_by). A key stands for one client, such as a
+    /// tab of a browser, not for all those of a user: two that poll again as soon as they are
+    /// superseded would end each other without pause. At most as many bytes as a channel name; a
+    /// poll with a longer one is refused with 400.
+    #[must_use]
+    pub fn supersede_by<F>(mut self, key: F) -> Self
+    where
+        F: Fn(&Parts) -> Option<String> + Send + Sync + 'static,
+    {
+        self.settings().supersede_by = Some(Arc::new(key));
+        self
+    }
+
+    /// Slows clients down that poll again and again without going on: a poll with the same key,
+    /// channels and cursor as another less than `within` ago is answered that long after the other.
+    /// Nothing is lost by it. Default: zero, which is off; polls for which `key` returns none are
+    /// never slowed down.
+    ///
+    /// A poll without a cursor is parked at once, but held for the rest of `within` at least if
+    /// nothing comes. 16,384 clients are remembered; who is pushed out by others is not slowed
+    /// down.
+    #[must_use]
+    pub fn damp_by<F>(mut self, within: Duration, key: F) -> Self
+    where
+        F: Fn(&Parts) -> Option<String> + Send + Sync + 'static,
+    {
+        let damping = (!within.is_zero()).then(|| Damping::new(within, Arc::new(key)));
+        self.settings().damping = damping.map(Arc::new);
+        self
+    }
+
+    /// How much earlier a held gRPC response goes out than its `grpc-timeout` says, so that neither
+    /// side's own timer is first. Default: 500 milliseconds; at most half of the timeout.
+    #[must_use]
+    pub fn grpc_margin(mut self, margin: Duration) -> Self {
+        self.settings().grpc_margin = margin;
         self
     }
 
@@ -175,7 +220,8 @@ impl<R> Clone for LongPollLayer<R> {
 impl<R> fmt::Debug for LongPollLayer<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LongPollLayer")
-            .field("settings", &self.endpoint.settings)
+            .field("hub", &self.endpoint.settings.hub)
+            .field("replies", &self.endpoint.settings.replies)
             .finish_non_exhaustive()
     }
 }
@@ -204,7 +250,7 @@ impl<S, R, B, ResBody> Service<Request<B>> for LongPoll<S, R>
 where
     S: Service<Request<B>, Response = Response<ResBody>>,
     R: Route,
-    ResBody: Body,
+    ResBody: Body<Data = Bytes>,
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
@@ -219,9 +265,10 @@ where
         let endpoint = &self.layer.endpoint;
         match endpoint.take(&parts) {
             Taken::Pass => {
-                let version = parts.version;
+                let settings = Arc::clone(&endpoint.settings);
+                let asked = settings.asked(&parts);
                 let future = self.inner.call(Request::from_parts(parts, body));
-                ResponseFuture::inner(future, Arc::clone(&endpoint.settings), version)
+                ResponseFuture::inner(future, settings, asked)
             }
             Taken::Answer(response) => ResponseFuture::ready(response),
             // The request ends here: a parked poll keeps nothing of it.

@@ -9,6 +9,8 @@ use crate::cursor::Since;
 
 /// RFC 7240.
 const PREFER: HeaderName = HeaderName::from_static("prefer");
+/// RFC 7240.
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// What a client asks for: where it goes on, and how long it is willing to wait.
 ///
@@ -17,8 +19,15 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Poll {
     since: Since,
-    asked: Option<Duration>,
-    preferred: Option<Duration>,
+    pub(super) wish: Option<Wish>,
+}
+
+/// A client's wish to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub(super) wait: Duration,
+    /// Whether it was said as a preference, which is to be acknowledged.
+    pub(super) is_preference: bool,
 }
 
 impl Poll {
@@ -29,9 +38,7 @@ impl Poll {
     ///
     /// [`Invalid`] names the field that is malformed or given twice.
     pub fn read(parts: &Parts) -> Result<Self, Invalid> {
-        let (since, asked) = (since(parts)?, asked(parts)?.map(Duration::from_secs));
-        let preferred = preferred(&parts.headers).map(Duration::from_secs);
-        Ok(Self { since, asked, preferred })
+        Ok(Self { since: since(parts)?, wish: wish(parts)? })
     }
 
     /// Where the client goes on.
@@ -41,12 +48,25 @@ impl Poll {
 
     /// How long it is willing to wait, if it says; not yet limited by what the server allows.
     pub fn wait(&self) -> Option<Duration> {
-        self.asked.or(self.preferred)
+        self.wish.map(|wish| wish.wait)
     }
+}
 
-    /// Whether that was said as a preference, which is to be acknowledged.
-    pub(super) fn is_preference(&self) -> bool {
-        self.asked.is_none() && self.preferred.is_some()
+impl Wish {
+    /// What is acknowledged if this hold was granted.
+    pub(super) fn applied(self, granted: Duration) -> Option<Applied> {
+        self.is_preference.then_some(Applied(granted.as_secs()))
+    }
+}
+
+/// A preference for a hold that was applied, in seconds.
+#[derive(Clone, Copy)]
+pub(super) struct Applied(u64);
+
+impl Applied {
+    pub(super) fn field(self) -> (HeaderName, HeaderValue) {
+        let value = HeaderValue::try_from(format!("wait={}", self.0));
+        (PREFERENCE_APPLIED, value.expect("digits are safe in a header field"))
     }
 }
 
@@ -65,6 +85,14 @@ pub(super) fn since(parts: &Parts) -> Result<Since, Invalid> {
         Some(text) => text.parse().map(Since::Cursor).map_err(|_| invalid("malformed cursor")),
         None => Err(invalid("malformed cursor")),
     }
+}
+
+/// How long a client is willing to wait, if it says. The query goes before the header field.
+pub(super) fn wish(parts: &Parts) -> Result<Option<Wish>, Invalid> {
+    let asked = asked(parts)?.map(|seconds| (seconds, false));
+    let wish = asked.or_else(|| Some((preferred(&parts.headers)?, true)));
+    Ok(wish
+        .map(|(seconds, is_preference)| Wish { wait: Duration::from_secs(seconds), is_preference }))
 }
 
 /// `?wait=SECONDS`.

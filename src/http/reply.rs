@@ -78,7 +78,9 @@ impl Replies {
                 Some(handler) => handler(batch).map(ReplyBody::from),
                 None => events(reply, batch),
             },
-            Waited::TimedOut { .. } => nothing(&self.on_timeout, reply, cursor),
+            Waited::TimedOut { .. } | Waited::Touched { .. } | Waited::Superseded { .. } => {
+                nothing(&self.on_timeout, reply, cursor)
+            }
             Waited::Drained { .. } => nothing(&self.on_drained, reply, cursor),
             Waited::Deleted { .. } => match &self.on_deleted {
                 Some(handler) => handler(cursor).map(ReplyBody::from),
@@ -90,10 +92,7 @@ impl Replies {
             },
         };
         let headers = response.headers_mut();
-        headers.insert(CURSOR, cursor_value(cursor));
-        if matches!(waited, Waited::Events(batch) if batch.gap()) {
-            headers.insert(GAP, HeaderValue::from_static("true"));
-        }
+        mark(headers, waited);
         if matches!(waited, Waited::Drained { .. }) {
             close(headers, version);
         }
@@ -109,9 +108,18 @@ impl Replies {
 
     fn refused(&self, reason: Refused) -> Response<ReplyBody> {
         if !reason.is_temporary() {
-            return bad_request(&Invalid::new("channel", reason.to_string()));
+            let field = if let Refused::Key { .. } = reason { "key" } else { "channel" };
+            return bad_request(&Invalid::new(field, reason.to_string()));
         }
         unavailable(&reason.to_string(), self.retry_after)
+    }
+}
+
+/// Says where the client goes on, and whether it has missed something.
+pub(super) fn mark(headers: &mut HeaderMap, waited: &Waited) {
+    headers.insert(CURSOR, cursor_value(waited.cursor()));
+    if matches!(waited, Waited::Events(batch) if batch.gap()) {
+        headers.insert(GAP, HeaderValue::from_static("true"));
     }
 }
 
@@ -177,11 +185,13 @@ fn raw(entry: &Entry) -> Response<ReplyBody> {
     let content_type = content_type.and_then(Result::ok);
     let unknown = HeaderValue::from_static("application/octet-stream");
     response.headers_mut().insert(CONTENT_TYPE, content_type.unwrap_or(unknown));
-    let name: String = utf8_percent_encode(entry.channel().as_str(), NOT_IN_HEADERS).collect();
-    if let Ok(name) = HeaderValue::try_from(name) {
-        response.headers_mut().insert(CHANNEL, name);
-    }
+    response.headers_mut().extend(channel_field(entry));
     response
+}
+
+pub(super) fn channel_field(entry: &Entry) -> Option<(HeaderName, HeaderValue)> {
+    let name: String = utf8_percent_encode(entry.channel().as_str(), NOT_IN_HEADERS).collect();
+    Some((CHANNEL, HeaderValue::try_from(name).ok()?))
 }
 
 /// Beside what is not ASCII: what would be ambiguous (`%`) or trimmed (a space).

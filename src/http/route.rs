@@ -42,6 +42,13 @@ where
     }
 }
 
+/// No request is a poll: for a layer that only holds responses with a [`Hold`](super::Hold).
+impl Route for () {
+    fn route(&self, _: &Parts) -> Routed {
+        Routed::Pass
+    }
+}
+
 /// A part of a poll that cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
@@ -89,6 +96,7 @@ impl std::error::Error for Invalid {}
 #[derive(Clone, Debug)]
 pub struct PathRoute {
     paths: matchit::Router<Source>,
+    prefix: String,
 }
 
 /// Where a pattern has its channels.
@@ -106,7 +114,7 @@ impl PathRoute {
     ///
     /// [`RouteError`] if it is no pattern as described above.
     pub fn new(pattern: &str) -> Result<Self, RouteError> {
-        Self { paths: matchit::Router::new() }.or(pattern)
+        Self { paths: matchit::Router::new(), prefix: String::new() }.or(pattern)
     }
 
     /// Adds a pattern.
@@ -137,25 +145,35 @@ impl PathRoute {
         Ok(self)
     }
 
+    /// Puts this before the name in every request, so that several routes share a hub and not their
+    /// channels: `/inbox/ann` is the channel `inbox:ann` with the prefix `inbox:`. Default: empty.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
     /// The channels that a request names, whatever its method; none if no pattern matches.
     pub(super) fn channels(&self, parts: &Parts) -> Option<Result<Routed, Invalid>> {
         let found = self.paths.at(parts.uri.path()).ok()?;
         Some(match found.value {
             Source::Parameter(place) => {
                 let raw = found.params.iter().nth(*place).map_or("", |(_, value)| value);
-                channel(query::decode(raw, false)).map(Routed::Poll)
+                self.channel(query::decode(raw, false)).map(Routed::Poll)
             }
             Source::Query => query::values(parts, "channel")
-                .map(channel)
+                .map(|name| self.channel(name))
                 .collect::<Result<Vec<_>, _>>()
                 .map(Routed::PollAny),
         })
     }
-}
 
-fn channel(name: Option<String>) -> Result<Channel, Invalid> {
-    let name = name.ok_or_else(|| Invalid::new("channel", "the channel name is not UTF-8"))?;
-    Channel::new(name).map_err(|error| Invalid::new("channel", error.to_string()))
+    fn channel(&self, name: Option<String>) -> Result<Channel, Invalid> {
+        let name = name.ok_or_else(|| Invalid::new("channel", "the channel name is not UTF-8"))?;
+        // An empty one does not become a name by its prefix.
+        let name = if name.is_empty() { name } else { format!("{}{name}", self.prefix) };
+        Channel::new(name).map_err(|error| Invalid::new("channel", error.to_string()))
+    }
 }
 
 impl Route for PathRoute {

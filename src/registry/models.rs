@@ -14,6 +14,8 @@ mod expiring;
 mod limits;
 mod parking;
 mod publishing;
+mod superseding;
+mod touching;
 
 use std::{sync::Arc, time::Instant};
 

@@ -2,12 +2,13 @@
 
 use std::{iter, sync::Arc, task::Waker};
 
-use super::{Cell, Common, Registry, Room, poll::Poll};
+use super::{Cell, Common, Registry, Room, Wanted, poll::Poll};
 use crate::{
-    channel::Channel,
+    channel::{Channel, Role},
     cursor::Since,
     history::Evicted,
     outcome::{Refused, Waited},
+    random,
     shard::Short,
     slab::NIL,
     wake::WakeList,
@@ -54,7 +55,7 @@ impl Registry {
         let max = self.common.config.max_channels_per_wait;
         let mut channels = channels.into_iter().map(Into::into);
         let first = self.part(channels.next().ok_or(Refused::NoChannels)?)?;
-        let mut slot = Slot { key: NIL, guard: 0 };
+        let slot = Slot { key: NIL, guard: 0 };
         let too_many = Refused::ChannelsPerWait { max };
         let Some(second) = channels.next() else {
             return (max > 0).then_some(Parts::One(first, slot)).ok_or(too_many);
@@ -74,15 +75,7 @@ impl Registry {
             }
             parts.push(part);
         }
-        parts.sort_unstable_by_key(|part| part.cell.index);
-        let mut previous = None;
-        let slots = parts.iter().map(|part| {
-            let shard = previous.replace(part.cell.index);
-            slot.guard += u32::from(shard.is_some_and(|shard| shard != part.cell.index));
-            slot
-        });
-        let slots = slots.collect();
-        Ok(Parts::Many(parts.into(), slots))
+        Ok(Parts::many(parts))
     }
 
     fn part(&self, channel: Channel) -> Result<Part, Refused> {
@@ -94,9 +87,21 @@ impl Registry {
         Ok(Part { cell: Arc::clone(cell), channel, hash })
     }
 
+    /// Where nothing ever happens: any shard will do.
+    pub(crate) fn nowhere(&self) -> Parts {
+        let channel = Channel::nothing();
+        let (hash, _) = self.common.locate(channel.as_str());
+        let place = random::up_to(self.cells.len() as u64 - 1) as usize;
+        let cell = self.cells.get(place).expect("there is a shard for every place");
+        let part = Part { cell: Arc::clone(cell), channel, hash };
+        Parts::One(part, Slot { key: NIL, guard: 0 })
+    }
+}
+
+impl Common {
     /// Counts a poll that was refused before it came to a shard.
     pub(crate) fn count_refused(&self) {
-        if let Some(cell) = self.cells.first() {
+        if let Some(cell) = self.cells().next() {
             cell.lock().counts.refused += 1;
         }
     }
@@ -109,6 +114,38 @@ impl Part {
 }
 
 impl Parts {
+    fn many(mut parts: Vec<Part>) -> Self {
+        parts.sort_unstable_by_key(|part| part.cell.index);
+        let (mut slot, mut previous) = (Slot { key: NIL, guard: 0 }, None);
+        let slots = parts.iter().map(|part| {
+            let shard = previous.replace(part.cell.index);
+            slot.guard += u32::from(shard.is_some_and(|shard| shard != part.cell.index));
+            slot
+        });
+        let slots = slots.collect();
+        Self::Many(parts.into(), slots)
+    }
+
+    /// Adds the key that only the newest wait has.
+    pub(crate) fn with_key(self, key: &str) -> Result<Self, Refused> {
+        let common = Arc::clone(self.common());
+        let max_bytes = common.config.max_channel_name_bytes;
+        if key.len() > max_bytes {
+            return Err(Refused::Key { max_bytes });
+        }
+        let channel = Channel::key(key);
+        let (hash, index) = common.locate(channel.as_str());
+        // If the shard is gone, so is every other wait that could have the key.
+        let Ok(Some(cell)) = common.cell(index) else { return Ok(self) };
+        let mut parts = match self {
+            Self::One(part, _) => vec![part],
+            Self::Many(parts, _) => parts.into(),
+        };
+        parts.retain(|part| part.channel.role() == Role::Channel);
+        parts.push(Part { cell, channel, hash });
+        Ok(Self::many(parts))
+    }
+
     fn split(&mut self) -> (&[Part], &mut [Slot]) {
         match self {
             Self::One(part, slot) => (std::slice::from_ref(part), std::slice::from_mut(slot)),
@@ -128,15 +165,13 @@ impl Parts {
     pub(crate) fn start(&mut self, ask: &Ask, waker: &Waker, now: u64) -> Option<Waited> {
         let mut ended = self.try_start(ask, waker, now, false);
         for step in Room::STEPS {
-            let Err(short) = ended else { break };
-            if step.may_help(short) {
-                let (parts, _) = self.split();
-                let wanting: Vec<_> = parts.iter().map(|part| part.cell.index).collect();
-                self.common().make_room(step, now, &wanting);
+            let Err((short, wanted)) = &ended else { break };
+            if step.may_help(*short) {
+                self.common().make_room(step, now, wanted);
                 ended = self.try_start(ask, waker, now, true);
             }
         }
-        ended.unwrap_or_else(|short| {
+        ended.unwrap_or_else(|(short, _)| {
             let (parts, slots) = self.split();
             let mut poll = Poll::lock(parts, slots, ask.max_events);
             let config = &poll.common.config;
@@ -154,7 +189,7 @@ impl Parts {
         waker: &Waker,
         now: u64,
         frugal: bool,
-    ) -> Result<Option<Waited>, Short> {
+    ) -> Result<Option<Waited>, (Short, Wanted)> {
         let (parts, slots) = self.split();
         let parks = if ask.deadline.is_some() { parts.len() } else { 0 };
         let mut wakers: WakeList = iter::repeat_n(waker, parks).cloned().collect();
@@ -162,10 +197,14 @@ impl Parts {
         let mut poll = Poll::lock(parts, slots, ask.max_events);
         poll.frugal = frugal;
         let common = poll.common;
-        let ended = poll.start(ask, now, &mut wakers, &mut gone);
+        let mut older = WakeList::default();
+        let started = poll.start(ask, now, &mut wakers, &mut gone, &mut older);
+        let started = started.map_err(|short| (short, poll.wanted()));
         common.give_back(gone.weight);
         drop(poll);
-        ended
+        // A waker that panics has said so by now, and this poll is on its way.
+        drop(older.wake());
+        started
     }
 
     /// Looks at a parked poll that is polled again: its outcome, or none while it stays parked.
@@ -179,13 +218,13 @@ impl Parts {
         ended
     }
 
-    /// Frees the records of a parked poll whose future is dropped.
-    pub(crate) fn abandon(&mut self) {
+    /// Frees the records of a parked poll whose future is dropped; counted if its client left.
+    pub(crate) fn abandon(&mut self, is_counted: bool) {
         let mut wakers = WakeList::default();
         let (parts, slots) = self.split();
         for (part, slot) in parts.iter().zip(slots) {
             let mut shard = part.cell.lock();
-            shard.counts.dropped += u64::from(shard.waiter(slot.key).lead);
+            shard.counts.dropped += u64::from(is_counted && shard.waiter(slot.key).lead);
             wakers.push(shard.leave(slot.key));
             part.cell.trim(&mut shard);
         }

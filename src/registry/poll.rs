@@ -3,10 +3,11 @@
 use std::{iter, sync::Arc};
 
 use super::{
-    Common, Phase,
+    Common, Phase, Wanted,
     park::{Ask, Part, Slot},
 };
 use crate::{
+    channel::Role,
     cursor::{Cursor, Since},
     event::Entry,
     history::{Evicted, Held},
@@ -73,7 +74,38 @@ impl<'a> Poll<'a> {
         Self { common, parts, slots, guards, sequence, max_events, frugal: false }
     }
 
+    /// What the poll needs to be parked.
+    pub(super) fn wanted(&self) -> Wanted {
+        let parts = self.parts.iter().zip(&*self.slots);
+        let channels = parts.filter(|(part, slot)| {
+            let shard = self.guards.get(**slot);
+            part.channel.role() == Role::Channel
+                && shard.find(part.hash, part.channel.as_str()).is_none()
+        });
+        Wanted {
+            wait: self.parts.first().map(|lead| lead.cell.index),
+            channels: channels.map(|(part, _)| part.cell.index).collect(),
+        }
+    }
+
+    /// Answers the poll or parks it. Older polls of its key end, unless it is refused: `ended` takes
+    /// their wakers.
     pub(super) fn start(
+        &mut self,
+        ask: &Ask,
+        now: u64,
+        wakers: &mut WakeList,
+        gone: &mut Evicted,
+        ended: &mut WakeList,
+    ) -> Result<Option<Waited>, Short> {
+        let started = self.answer_or_park(ask, now, wakers, gone)?;
+        if !matches!(started, Some(Waited::Refused { .. })) {
+            self.supersede(started.is_none(), ended);
+        }
+        Ok(started)
+    }
+
+    fn answer_or_park(
         &mut self,
         ask: &Ask,
         now: u64,
@@ -100,6 +132,9 @@ impl<'a> Poll<'a> {
             let shard = self.guards.get_mut(*slot);
             let key = shard.find_now(part.hash, part.channel.as_str(), now, gone);
             slot.key = key.unwrap_or(NIL);
+            if part.channel.role() != Role::Channel {
+                continue;
+            }
             let (news, missed) = shard.look(key, since);
             gap |= missed && ask.since != Since::Oldest;
             ready |= news || gap;
@@ -107,10 +142,7 @@ impl<'a> Poll<'a> {
         if ready {
             return Ok(Some(Waited::Events(self.batch(since, gap, |_, key| known(key)))));
         }
-        let Some(deadline) = ask.deadline else {
-            self.lead_mut().counts.timed_out += 1;
-            return Ok(Some(Waited::TimedOut { cursor: self.cursor() }));
-        };
+        let Some(deadline) = ask.deadline else { return Ok(Some(self.time_out())) };
         self.park(ask.since, deadline, wakers)
     }
 
@@ -122,7 +154,8 @@ impl<'a> Poll<'a> {
         wakers: &mut WakeList,
     ) -> Result<Option<Waited>, Short> {
         let max = self.common.config.max_waits_per_channel;
-        if self.slots.iter().any(|&slot| self.guards.get(slot).waiters(known(slot.key)) >= max) {
+        let is_full = |slot: Slot| self.guards.get(slot).waiters(known(slot.key)) >= max;
+        if self.channels().any(is_full) {
             return Ok(Some(self.refuse(Refused::WaitsPerChannel { max }, since)));
         }
         let mut deadline = Some(deadline);
@@ -135,7 +168,7 @@ impl<'a> Poll<'a> {
             if deadline.is_some() {
                 part.cell.refill_waits(shard, self.frugal);
             }
-            if slot.key == NIL {
+            if slot.key == NIL && part.channel.role() == Role::Channel {
                 part.cell.refill_channels(shard, self.frugal);
             }
             let waker = wakers.pop().expect("there is a waker for every part");
@@ -154,6 +187,24 @@ impl<'a> Poll<'a> {
         Ok(None)
     }
 
+    fn supersede(&mut self, is_parked: bool, ended: &mut WakeList) {
+        let keys = self.parts.iter().zip(&*self.slots);
+        for (_, slot) in keys.filter(|(part, _)| part.channel.role() == Role::Key) {
+            let shard = self.guards.get_mut(*slot);
+            let newest = is_parked.then_some(slot.key);
+            let key = newest.map_or(known(slot.key), |own| Some(shard.waiter(own).channel));
+            if let Some(key) = key {
+                shard.supersede(key, newest, ended);
+            }
+        }
+    }
+
+    /// The parts that are channels, where events are published.
+    fn channels(&self) -> impl Iterator<Item = Slot> {
+        let parts = self.parts.iter().zip(&*self.slots);
+        parts.filter(|(part, _)| part.channel.role() == Role::Channel).map(|(_, slot)| *slot)
+    }
+
     pub(super) fn resume(&mut self, wakers: &mut WakeList, old: &mut WakeList) -> Option<Waited> {
         let states = self.slots.iter().map(|&slot| self.guards.get(slot).waiter(slot.key).state);
         if states.clone().all(|state| state == State::Parked) {
@@ -166,11 +217,13 @@ impl<'a> Poll<'a> {
         }
         let lead = self.lead().waiter(self.slots.first().expect("a poll has a channel").key);
         let (lead, since) = (lead.state, lead.registered);
-        let woken = states.clone().any(|state| state == State::Woken);
+        let is_any = |wanted| states.clone().any(|state| state == wanted);
+        let (woken, touched) = (is_any(State::Woken), is_any(State::Touched));
+        let superseded = is_any(State::Superseded);
         let deleted = states.clone().position(|state| state == State::Deleted);
 
         let (mut ready, mut gap) = (false, false);
-        for &slot in &*self.slots {
+        for slot in self.channels() {
             let shard = self.guards.get(slot);
             let (news, missed) = shard.look(Some(shard.waiter(slot.key).channel), since);
             ready |= news;
@@ -185,12 +238,17 @@ impl<'a> Poll<'a> {
         } else if let Some(part) = deleted.and_then(|place| self.parts.get(place)) {
             self.lead_mut().counts.deleted += 1;
             Waited::Deleted { channel: part.channel.clone(), cursor }
+        } else if touched {
+            self.lead_mut().counts.touched += 1;
+            Waited::Touched { cursor }
+        } else if superseded {
+            self.lead_mut().counts.superseded += 1;
+            Waited::Superseded { cursor }
         } else if lead == State::Drained {
             self.lead_mut().counts.drained += 1;
             Waited::Drained { cursor }
         } else {
-            self.lead_mut().counts.timed_out += 1;
-            Waited::TimedOut { cursor }
+            self.time_out()
         };
         for (part, slot) in self.parts.iter().zip(&*self.slots) {
             let shard = self.guards.get_mut(*slot);
@@ -198,6 +256,13 @@ impl<'a> Poll<'a> {
             part.cell.trim(shard);
         }
         Some(ended)
+    }
+
+    fn time_out(&mut self) -> Waited {
+        // A pause is nobody's hold.
+        let is_hold = self.channels().next().is_some();
+        self.lead_mut().counts.timed_out += u64::from(is_hold);
+        Waited::TimedOut { cursor: self.cursor() }
     }
 
     /// Collects the events after `since`, oldest first, up to the limits.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Cell, Phase, Registry, Room};
+use super::{Cell, Phase, Registry, Room, Wanted};
 use crate::{
     channel::Channel,
     event::{Event, Stored},
@@ -56,7 +56,8 @@ impl Registry {
         for step in Room::STEPS {
             let Err(short) = placed else { break };
             if step.may_help(short) {
-                self.common.make_room(step, times.now, &[cell.index]);
+                let wanted = Wanted { wait: None, channels: vec![cell.index] };
+                self.common.make_room(step, times.now, &wanted);
                 placed = place(true);
             }
         }
@@ -69,6 +70,22 @@ impl Registry {
         };
         let (woken, panics) = cell.wake_rest(hash, channel, sequence, State::Woken, wakers, ended);
         Ok((Published { cursor: self.common.cursor(sequence), woken }, timer, panics))
+    }
+
+    /// Wakes who waits on a channel, without an event. Returns how many.
+    pub(crate) fn touch(&self, channel: &Channel) -> (usize, Panics) {
+        let (hash, cell) = self.locate(channel.as_str());
+        let mut wakers = WakeList::default();
+        let mut shard = cell.lock();
+        let found = shard.find(hash, channel.as_str());
+        let Some(key) = found.filter(|&key| shard.has_parked(key)) else {
+            return (0, Panics::default());
+        };
+        // Who registers from now on was not meant.
+        let sequence = self.common.next_sequence();
+        let ended = shard.end_before(key, sequence, State::Touched, &mut wakers);
+        drop(shard);
+        cell.wake_rest(hash, channel, sequence, State::Touched, wakers, ended)
     }
 
     /// Lets all events of a channel go and ends its waits. False if there is no such channel.

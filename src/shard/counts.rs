@@ -8,6 +8,8 @@ pub(crate) struct Counts {
     pub(crate) timed_out: u64,
     pub(crate) gaps: u64,
     pub(crate) deleted: u64,
+    pub(crate) touched: u64,
+    pub(crate) superseded: u64,
     pub(crate) drained: u64,
     pub(crate) refused: u64,
     pub(crate) dropped: u64,
@@ -20,6 +22,8 @@ impl Counts {
         self.timed_out += other.timed_out;
         self.gaps += other.gaps;
         self.deleted += other.deleted;
+        self.touched += other.touched;
+        self.superseded += other.superseded;
         self.drained += other.drained;
         self.refused += other.refused;
         self.dropped += other.dropped;

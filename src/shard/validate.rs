@@ -9,7 +9,7 @@ impl Shard {
         self.ages.validate(&self.channels);
         let remnants = self.remnants.validate(&mut self.channels);
         assert_eq!(self.names.len(), self.channels.len(), "each channel has its name");
-        let (mut waiters, mut parked, mut events, mut bytes) = (0, 0, 0, 0);
+        let (mut waiters, mut parked, mut events, mut bytes, mut others) = (0, 0, 0, 0, 0);
         for key in self.channels.keys_from(0).collect::<Vec<_>>() {
             let record = &self.channels[key];
             record.history.validate();
@@ -20,6 +20,8 @@ impl Shard {
             assert_ne!(needed, record.is_remnant, "a channel is needed or a remnant");
             assert!(needed || record.timer.is_set(), "a timer ends every remnant");
             assert!(record.history.is_empty() || record.timer.is_set(), "events age");
+            others += usize::from(!record.is_channel());
+            assert!(record.is_channel() || record.history.is_empty(), "only channels have events");
             waiters += record.waiters;
             events += record.history.len();
             bytes += record.history.weight();
@@ -31,6 +33,7 @@ impl Shard {
             }
         }
         assert_eq!(waiters, self.waiters.len(), "each wait has its channel");
+        assert_eq!(others, self.others, "what is no channel is counted");
         assert_eq!((events, bytes), (self.events, self.bytes), "the history is counted");
         let all: Vec<_> = self.waiters.keys_from(0).map(|key| &self.waiters[key]).collect();
         assert_eq!(

@@ -18,6 +18,11 @@ impl Shard {
         key.map_or(0, |key| self.channels[key].waiters)
     }
 
+    /// Whether a wait of a channel is parked, not woken yet.
+    pub(crate) fn has_parked(&self, key: u32) -> bool {
+        self.channels[key].queue.front().is_some()
+    }
+
     /// Parks a wait on a channel, which is opened if it has no record yet. Who has a deadline is
     /// the lead, and takes a permit.
     pub(crate) fn park(
@@ -91,6 +96,16 @@ impl Shard {
             }
         }
         Ended { count: BATCH, more: self.first_before(channel, sequence).is_some() }
+    }
+
+    /// Ends the waits that have a key, except the newest if that is parked.
+    pub(crate) fn supersede(&mut self, key: u32, newest: Option<u32>, wakers: &mut WakeList) {
+        while let Some(older) = self.channels[key].queue.front() {
+            if Some(older) == newest {
+                break;
+            }
+            self.end(older, State::Superseded, wakers);
+        }
     }
 
     fn first_before(&self, channel: u32, sequence: u64) -> Option<u32> {

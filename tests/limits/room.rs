@@ -3,6 +3,18 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
+async fn a_channel_that_has_its_place_takes_none_from_a_new_one() {
+    let hub = hub(|hub| hub.max_channels(2));
+    let known = channel("known");
+    publish(&hub, &known, "event");
+    for round in 0..200 {
+        let polled = [known.clone(), channel(&format!("new {round}"))];
+        drop(park(&hub, &polled, Since::Now));
+    }
+    assert_eq!((hub.stats().refused, hub.stats().channels), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_poll_of_many_channels_gets_the_last_free_ones() {
     let mut refused = Vec::new();
     for shards in [1, 2, 4, 64] {

@@ -43,7 +43,7 @@ impl Client {
             max_events: 10,
             is_parked: false,
             bell: Arc::default(),
-            cursor: registry.cursor(),
+            cursor: registry.common.present(),
             events: Vec::new(),
             gaps: 0,
         }
@@ -83,7 +83,7 @@ impl Client {
     /// Leaves while it is parked.
     pub(super) fn abandon(&mut self) {
         if std::mem::take(&mut self.is_parked) {
-            self.parts.abandon();
+            self.parts.abandon(true);
         }
     }
 
