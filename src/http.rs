@@ -59,7 +59,9 @@
 //! `UNAVAILABLE` (with `grpc-retry-pushback-ms`), a limit `RESOURCE_EXHAUSTED`, and a poll that can
 //! never be held `INVALID_ARGUMENT`, all without a body. `longpoll-cursor`, `longpoll-channel` and
 //! `longpoll-gap` are metadata. A hold ends some time before the call's `grpc-timeout` does
-//! ([`LongPollLayer::grpc_margin`]), so that no timer turns the answer into an error. Servers limit
+//! ([`LongPollLayer::grpc_margin`]), so that no timer turns the answer into an error. Timeouts
+//! that a server or a client sets without that header field (tonic's `Server::timeout`) are not known
+//! here, and have to be longer than the hold. Servers limit
 //! the streams of a connection (tonic and hyper: 200), and so the calls that it can park; raise that.
 //!
 //! # Where the layer stands

@@ -20,7 +20,10 @@ impl Turns {
     }
 
     pub(crate) fn next(&self) -> NextTurn {
-        NextTurn(Box::pin(Arc::clone(&self.0).acquire_owned()))
+        match Arc::clone(&self.0).try_acquire_owned() {
+            Ok(permit) => NextTurn::Now(Some(permit)),
+            Err(_) => NextTurn::Later(Box::pin(Arc::clone(&self.0).acquire_owned())),
+        }
     }
 }
 
@@ -31,15 +34,25 @@ pub(crate) struct Turn {
 }
 
 /// Waits for a turn. Dropping it gives the place in the queue up.
-pub(crate) struct NextTurn(Pin<Box<Acquire>>);
+pub(crate) enum NextTurn {
+    /// Nobody was before it. Taken at once: a task that has used up tokio's budget would have to
+    /// wait though there is a turn.
+    Now(Option<OwnedSemaphorePermit>),
+    Later(Pin<Box<Acquire>>),
+}
 
-type Acquire = dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send + Sync;
+pub(crate) type Acquire =
+    dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send + Sync;
 
 impl Future for NextTurn {
     type Output = Turn;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Turn> {
-        // Nobody closes the semaphore.
-        Poll::Ready(Turn { _permit: ready!(self.0.as_mut().poll(cx)).ok() })
+        let permit = match &mut *self {
+            Self::Now(permit) => permit.take(),
+            // Nobody closes the semaphore.
+            Self::Later(acquire) => ready!(acquire.as_mut().poll(cx)).ok(),
+        };
+        Poll::Ready(Turn { _permit: permit })
     }
 }

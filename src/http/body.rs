@@ -102,7 +102,13 @@ impl Body for ReplyBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.remaining)
+        let mut hint = SizeHint::new();
+        hint.set_lower(self.remaining);
+        // A length is not announced where trailers follow.
+        if !self.ends_in_status {
+            hint.set_upper(self.remaining);
+        }
+        hint
     }
 }
 

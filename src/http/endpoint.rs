@@ -71,12 +71,20 @@ pub(super) enum Taken {
 /// A poll on its way. Nothing of its request is left.
 pub(super) struct Held {
     /// To be waited out first.
-    pause: Option<Box<Wait>>,
+    pause: Option<Box<Pause>>,
     wait: Wait,
     settings: Arc<Settings>,
     reply: Reply,
+    pub(super) is_grpc: bool,
     pub(super) version: Version,
     applied: Option<Applied>,
+}
+
+/// What slows a poll down that is asked again and again.
+struct Pause {
+    wait: Wait,
+    /// Where the poll is, and stays.
+    since: Since,
 }
 
 impl<R> Clone for Endpoint<R> {
@@ -153,26 +161,27 @@ impl Settings {
         let (since, granted) = (poll.since(), self.granted(poll.wait()));
         let (mut hold, mut pause) = (self.jittered(granted), None);
         if let Some(damping) = &self.damping {
-            let rest = damping.rest(&self.hub, parts, channels, since);
+            let rest = damping.rest(&self.hub, parts, channels, since).min(self.max_hold);
             if since == Since::Now {
                 hold = hold.max(rest);
             } else if !rest.is_zero() {
-                pause = Some(Box::new(self.hub.pause(rest).since(since)));
+                pause = Some(self.hub.pause(rest));
                 hold = hold.saturating_sub(rest);
             }
         }
         let mut wait = self.hub.wait(channels).since(since).hold(hold);
         if let Some(key) = self.supersede_by.as_ref().and_then(|key| key(parts)) {
-            wait = wait.supersede_by(key);
+            pause = pause.map(|pause| pause.supersede_by(&key));
+            wait = wait.supersede_by(&key);
         }
         let mut held = self.held(wait, parts.version);
-        held.pause = pause;
+        held.pause = pause.map(|wait| Box::new(Pause { wait, since }));
         held.applied = poll.wish.and_then(|wish| wish.applied(granted));
         Ok(held)
     }
 
     /// A poll of the response that a handler wants held.
-    pub(super) fn hold(self: &Arc<Self>, hold: Hold, asked: &Asked) -> Held {
+    pub(super) fn hold(self: &Arc<Self>, hold: Hold, asked: &Asked, is_grpc: bool) -> Held {
         let granted = self.jittered(self.granted(hold.hold));
         let granted = asked.deadline.map_or(granted, |by| granted.min(by.remaining()));
         let mut wait = self.hub.wait(hold.channels.iter()).since(hold.since).hold(granted);
@@ -180,7 +189,11 @@ impl Settings {
             wait = wait.supersede_by(key);
         }
         let mut held = self.held(wait, asked.version);
-        if let Some(reply) = hold.reply {
+        if is_grpc {
+            // A message is one event.
+            held.is_grpc = true;
+            held.wait.set_max_events(1);
+        } else if let Some(reply) = hold.reply {
             held.answer_by(reply);
         }
         held
@@ -192,7 +205,8 @@ impl Settings {
 
     fn held(self: &Arc<Self>, wait: Wait, version: Version) -> Held {
         let (settings, reply) = (Arc::clone(self), Reply::Raw);
-        let mut held = Held { pause: None, wait, settings, reply, version, applied: None };
+        let (pause, applied, is_grpc) = (None, None, false);
+        let mut held = Held { pause, wait, settings, reply, is_grpc, version, applied };
         held.answer_by(self.replies.reply);
         held
     }
@@ -226,10 +240,18 @@ impl Held {
     /// The outcome, for one who answers some of them otherwise.
     pub(super) fn poll_waited(&mut self, cx: &mut Context<'_>) -> task::Poll<Waited> {
         if let Some(pause) = &mut self.pause {
-            let paused = ready!(Future::poll(Pin::new(pause), cx));
+            let paused = ready!(Future::poll(Pin::new(&mut pause.wait), cx));
+            let cursor = self.settings.hub.cursor().unmoved(pause.since);
             self.pause = None;
-            if let Waited::Refused { .. } = paused {
-                return task::Poll::Ready(paused);
+            match paused {
+                Waited::Refused { reason, .. } => {
+                    return task::Poll::Ready(Waited::Refused { reason, cursor });
+                }
+                Waited::Drained { .. } => return task::Poll::Ready(Waited::Drained { cursor }),
+                Waited::Superseded { .. } => {
+                    return task::Poll::Ready(Waited::Superseded { cursor });
+                }
+                _ => {}
             }
         }
         Future::poll(Pin::new(&mut self.wait), cx)

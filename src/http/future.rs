@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 use super::{
     body::{ReplyBody, ResponseBody},
     endpoint::{Asked, Held, Settings},
-    hold,
+    hold::{self, Wished},
 };
 
 pin_project! {
@@ -67,9 +67,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut kind = self.project().kind;
         if let KindProjection::Inner { future, settings, asked } = kind.as_mut().project() {
-            let (response, wish) = hold::wish(ready!(future.poll(cx))?, cx);
+            let Wished { response, wish, is_grpc } = hold::wish(ready!(future.poll(cx))?, cx);
             let Some(wish) = wish else { return Poll::Ready(Ok(response)) };
-            let held = settings.hold(wish, asked);
+            let held = settings.hold(wish, asked, is_grpc);
             kind.set(Kind::Response { held: Box::new((held, Some(response))) });
         }
         let response = match kind.project() {

@@ -20,6 +20,7 @@ use crate::{
     random,
 };
 
+const GRPC: &str = "application/grpc";
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -38,8 +39,18 @@ enum Code {
 /// Whether a response is gRPC, and not one of its relatives such as gRPC-Web.
 pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let rest = content_type.and_then(|value| value.strip_prefix(b"application/grpc"));
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    let parts = content_type.and_then(|value| value.split_at_checked(GRPC.len()));
+    parts.is_some_and(|(essence, rest)| {
+        essence.eq_ignore_ascii_case(GRPC.as_bytes())
+            && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
+    })
+}
+
+/// Whether a response has a message, and the status that goes with it. A status in the head is that
+/// of a response without.
+pub(super) fn is_success(head: &HeaderMap, trailers: Option<&HeaderMap>) -> bool {
+    let status = trailers.and_then(|trailers| trailers.get(STATUS));
+    !head.contains_key(STATUS) && status.is_none_or(|status| status == "0")
 }
 
 /// How long the client waits for the response, if it says and can be understood.
@@ -62,22 +73,24 @@ pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// The response that takes the place of one that was held; none if that is to go out itself.
-pub(super) fn answer(waited: &Waited, retry_after: u64) -> Option<Response<ReplyBody>> {
+/// Its content type says how messages are encoded, and stays.
+pub(super) fn answer(
+    waited: &Waited,
+    own: &HeaderMap,
+    retry_after: u64,
+) -> Option<Response<ReplyBody>> {
     let mut response = match waited {
         Waited::Events(batch) => message(batch.entries().first()?),
         Waited::TimedOut { .. } | Waited::Touched { .. } | Waited::Superseded { .. } => {
             return None;
         }
         Waited::Deleted { .. } => status(Code::NotFound, "the channel was deleted"),
-        Waited::Drained { .. } => unavailable(Refused::Draining, retry_after),
-        Waited::Refused { reason, .. } => match reason {
-            Refused::Draining | Refused::Closed => unavailable(*reason, retry_after),
-            reason if reason.is_temporary() => status(Code::ResourceExhausted, &reason.to_string()),
-            reason => status(Code::InvalidArgument, &reason.to_string()),
-        },
+        Waited::Drained { .. } => refused(Refused::Draining, retry_after),
+        Waited::Refused { reason, .. } => refused(*reason, retry_after),
     };
-    let grpc = HeaderValue::from_static("application/grpc");
-    response.headers_mut().insert(CONTENT_TYPE, grpc);
+    let content_type = own.get(CONTENT_TYPE).cloned();
+    let content_type = content_type.unwrap_or(HeaderValue::from_static(GRPC));
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
     mark(response.headers_mut(), waited);
     Some(response)
 }
@@ -116,9 +129,14 @@ fn status(code: Code, text: &str) -> Response<ReplyBody> {
 
 const NOT_IN_MESSAGES: &AsciiSet = &CONTROLS.add(b'%');
 
-/// Tells clients that retry by themselves to spread over the time until then.
-fn unavailable(reason: Refused, retry_after: u64) -> Response<ReplyBody> {
-    let mut response = status(Code::Unavailable, &reason.to_string());
+fn refused(reason: Refused, retry_after: u64) -> Response<ReplyBody> {
+    let code = match reason {
+        Refused::Draining | Refused::Closed => Code::Unavailable,
+        reason if reason.is_temporary() => Code::ResourceExhausted,
+        _ => return status(Code::InvalidArgument, &reason.to_string()),
+    };
+    let mut response = status(code, &reason.to_string());
+    // Clients that retry by themselves are to spread over the time until then.
     let millis = retry_after.saturating_mul(1_000);
     let millis = millis.saturating_add(random::up_to(millis));
     response.headers_mut().insert(RETRY, HeaderValue::from(millis));

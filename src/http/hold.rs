@@ -21,7 +21,7 @@ use super::{
     ahead::Ahead,
     body::{ReplyBody, ResponseBody},
     endpoint::Held,
-    grpc::{self, is_grpc},
+    grpc,
     reply::{Reply, close, mark},
 };
 use crate::{channel::Channel, cursor::Since, outcome::Waited};
@@ -105,7 +105,11 @@ impl Hold {
 }
 
 /// A response, and how it is to be held, if it is.
-pub(super) type Wished<B> = (Response<ResponseBody<B>>, Option<Hold>);
+pub(super) struct Wished<B: Body> {
+    pub(super) response: Response<ResponseBody<B>>,
+    pub(super) wish: Option<Hold>,
+    pub(super) is_grpc: bool,
+}
 
 /// Takes the wish to be held out of a response, if it can be granted.
 pub(super) fn wish<B>(mut response: Response<B>, cx: &mut Context<'_>) -> Wished<B>
@@ -113,18 +117,23 @@ where
     B: Body<Data = Bytes>,
 {
     let mut wish = response.extensions_mut().remove::<Hold>();
-    if wish.is_none() || !is_grpc(response.headers()) {
+    let is_grpc = wish.is_some() && grpc::is_grpc(response.headers());
+    if !is_grpc {
         let size = response.body().size_hint().upper();
         let wish = wish.filter(|_| size.is_some_and(|size| size <= Hold::MAX_BODY_BYTES));
-        return (response.map(ResponseBody::inner), wish);
+        return Wished { response: response.map(ResponseBody::inner), wish, is_grpc };
     }
-    // Messages are encoded as they are sent, so how large one is only shows when it is read.
+    // Messages are encoded as they are sent: only one that has been read is known to be small, and
+    // to have gone well.
     let (head, body) = response.into_parts();
     let mut body = Ahead::new(body);
-    if body.poll_read(cx, Hold::MAX_BODY_BYTES) != Poll::Ready(true) {
+    let is_whole = body.poll_read(cx, Hold::MAX_BODY_BYTES) == Poll::Ready(true);
+    if is_whole && grpc::is_success(&head.headers, body.trailers()) {
+        body.shrink();
+    } else {
         wish = None;
     }
-    (Response::from_parts(head, ResponseBody::read(body)), wish)
+    Wished { response: Response::from_parts(head, ResponseBody::read(body)), wish, is_grpc }
 }
 
 /// What goes out in the end.
@@ -133,8 +142,8 @@ pub(super) fn answer<B: Body>(
     waited: &Waited,
     mut own: Response<ResponseBody<B>>,
 ) -> Response<ResponseBody<B>> {
-    let reply = if is_grpc(own.headers()) {
-        grpc::answer(waited, held.retry_after())
+    let reply = if held.is_grpc {
+        grpc::answer(waited, own.headers(), held.retry_after())
     } else {
         match waited {
             Waited::TimedOut { .. }
@@ -147,7 +156,7 @@ pub(super) fn answer<B: Body>(
         }
     };
     if let Some(reply) = reply {
-        return in_place_of(own, reply);
+        return in_place_of(own, reply).map(ResponseBody::reply);
     }
     mark(own.headers_mut(), waited);
     if let Waited::Drained { .. } = waited {
@@ -173,19 +182,19 @@ const OF_THE_BODY: [HeaderName; 13] = [
     TRANSFER_ENCODING,
 ];
 
-fn in_place_of<B: Body>(
-    own: Response<ResponseBody<B>>,
-    reply: Response<ReplyBody>,
-) -> Response<ResponseBody<B>> {
-    let mut response = reply.map(ResponseBody::reply);
+/// A reply with those of the header fields of a response that still make sense.
+pub(super) fn in_place_of<B>(
+    own: Response<B>,
+    mut reply: Response<ReplyBody>,
+) -> Response<ReplyBody> {
     let mut kept: HeaderMap = own.into_parts().0.headers;
     for name in OF_THE_BODY {
         kept.remove(name);
     }
     // The reply's own fields replace those of the same name.
-    for name in response.headers().keys() {
+    for name in reply.headers().keys() {
         kept.remove(name);
     }
-    response.headers_mut().extend(kept);
-    response
+    reply.headers_mut().extend(kept);
+    reply
 }

@@ -69,6 +69,8 @@ use crate::{channel::Channel, hub::Hub, turns::Turns};
 ///   field, or on what authentication has left in the extensions.
 /// - A request that cannot be parked (a limit, a drain) is answered with its handler's answer if
 ///   that has changed, else with 503, as a poll.
+/// - A handler that has begun may finish: neither the end of the hold nor a drain cuts it short.
+///   `if-none-match: *` is whatever there is: such a request only waits for the resource to go.
 ///
 /// Like [`LongPollLayer`](super::LongPollLayer), it belongs inside authentication, and outside of
 /// concurrency limits and timeouts.
@@ -122,7 +124,7 @@ impl<R> WatchLayer<R> {
     }
 
     /// The shortest time between the end of a handler's run and its next for the same request.
-    /// Default: 50 milliseconds. Zero: it runs again at once.
+    /// Default: 50 milliseconds. Zero: it runs again as soon as other tasks have had their turn.
     ///
     /// A touch that comes earlier is looked at when this time has passed, or when the hold ends.
     #[must_use]
@@ -179,13 +181,25 @@ impl<S, R> Layer<S> for WatchLayer<R> {
 }
 
 /// Watches the resources of a service. Made by [`WatchLayer`], which see.
-#[derive(Clone, Debug)]
 pub struct Watch<S, R> {
     inner: S,
     layer: WatchLayer<R>,
 }
 
+impl<S: Clone, R> Clone for Watch<S, R> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), layer: self.layer.clone() }
+    }
+}
+
+impl<S: fmt::Debug, R> fmt::Debug for Watch<S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("inner", &self.inner).field("layer", &self.layer).finish()
+    }
+}
+
 /// What becomes of a request.
+#[allow(clippy::large_enum_variant, reason = "on its way into a box")]
 enum Taken {
     Pass,
     Answer(Response<ReplyBody>),

@@ -12,7 +12,7 @@ use http::{
 };
 use http_body::Body;
 
-use crate::http::ahead::Ahead;
+use crate::http::{ahead::Ahead, hold::Hold};
 
 /// Whether a response tells a client nothing that it has not got: 304, or a 200 with an entity tag
 /// that the request's `if-none-match` lists.
@@ -60,6 +60,8 @@ const OF_THE_BODY: [HeaderName; 8] = [
 
 /// Makes a 304 of a response.
 pub(super) fn not_modified(mut head: Parts) -> Response<()> {
+    // It has been held.
+    head.extensions.remove::<Hold>();
     if head.status != StatusCode::NOT_MODIFIED {
         head.status = StatusCode::NOT_MODIFIED;
         for name in OF_THE_BODY {

@@ -18,8 +18,9 @@ use crate::{
     http::{
         ahead::Ahead,
         body::{ReplyBody, ResponseBody},
+        hold::in_place_of,
         poll::{Applied, Wish},
-        reply::{Reply, close},
+        reply::{CURSOR, Reply, close},
     },
     hub::Deadline,
     outcome::{Refused, Waited},
@@ -38,6 +39,8 @@ pub(super) struct Evaluation {
     ticket: Ticket,
     /// Held while the handler runs again.
     turn: Option<Turn>,
+    /// Ends with the hold, when the handler is to run again but cannot yet.
+    pause: Option<Wait>,
     /// When the handler may run again.
     rested: Option<Deadline>,
     /// What goes out when the hold is over: the 304 of the last answer that the client knows.
@@ -73,8 +76,18 @@ impl Evaluation {
         let granted = wish.map(|wish| (wish, settings.granted(Some(wish.wait))));
         let deadline = granted.map(|(_, hold)| settings.hub.deadline(settings.jittered(hold)));
         let applied = granted.and_then(|(wish, hold)| wish.applied(hold));
-        let (ticket, turn, rested, known) = (Ticket::None, None, None, None);
-        Self { channels, version, rules, deadline, applied, ticket, turn, rested, known }
+        Self {
+            channels,
+            version,
+            rules,
+            deadline,
+            applied,
+            ticket: Ticket::None,
+            turn: None,
+            pause: None,
+            rested: None,
+            known: None,
+        }
     }
 
     fn remaining(&self) -> Duration {
@@ -86,7 +99,11 @@ impl Evaluation {
         if self.deadline.is_none() {
             return;
         }
-        let mut wait = self.rules.settings.hub.wait(&self.channels).hold(self.remaining());
+        // Its place is for the wait.
+        self.cancel_pause();
+        let wait = self.rules.settings.hub.wait(&self.channels).hold(self.remaining());
+        // Only that there are events matters.
+        let mut wait = wait.max_events(1);
         self.ticket = match Pin::new(&mut wait).poll(cx) {
             Poll::Pending => Ticket::Wait(wait),
             Poll::Ready(waited) => Ticket::Over(waited),
@@ -123,21 +140,20 @@ impl Evaluation {
     ) -> Look<B> {
         self.turn = None;
         self.rested = Some(self.rules.settings.hub.deadline(self.rules.floor));
-        let ticket = std::mem::replace(&mut self.ticket, Ticket::None);
         if !etag::is_known(&request.headers, response.status(), response.headers()) {
-            if let Ticket::Wait(mut wait) = ticket {
-                wait.cancel();
-            }
             return Look::Answer(self.finish(response));
         }
         let is_first = self.known.is_none();
         self.known = Some(etag::not_modified(response.into_parts().0));
-        match ticket {
+        match std::mem::replace(&mut self.ticket, Ticket::None) {
             Ticket::Wait(wait) => Look::Held(wait),
             Ticket::Over(refused @ Waited::Refused { .. }) if is_first => {
                 let replies = &self.rules.settings.replies;
-                let response = replies.waited(&refused, Reply::Raw, self.version);
-                Look::Answer(response.map(ResponseBody::reply))
+                let mut reply = replies.waited(&refused, Reply::Raw, self.version);
+                // There is no position to go on from but the entity tag.
+                reply.headers_mut().remove(CURSOR);
+                let own = self.known.take().unwrap_or_default();
+                Look::Answer(in_place_of(own, reply).map(ResponseBody::reply))
             }
             Ticket::Over(waited) => Look::Answer(self.end(&waited)),
             Ticket::None => Look::Answer(self.not_modified()),
@@ -150,9 +166,35 @@ impl Evaluation {
         self.rules.settings.hub.pause(rest.min(self.remaining()))
     }
 
-    /// The queue for a turn, and a pause until the hold ends.
-    pub(super) fn queue(&self) -> (NextTurn, Wait) {
-        (self.rules.turns.next(), self.rules.settings.hub.pause(self.remaining()))
+    /// The handler is to run again: from now on [`Evaluation::poll_end`] may be asked.
+    pub(super) fn queue(&mut self) -> NextTurn {
+        self.pause = Some(self.rules.settings.hub.pause(self.remaining()));
+        self.rules.turns.next()
+    }
+
+    /// The answer if the hold ends before the handler can run.
+    pub(super) fn poll_end<B: Body>(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Response<ResponseBody<B>>> {
+        let Some(pause) = &mut self.pause else { return Poll::Pending };
+        let waited = ready!(Pin::new(pause).poll(cx));
+        Poll::Ready(self.end(&waited))
+    }
+
+    /// Gives up what the hub and others have kept for the request.
+    pub(super) fn release(&mut self) {
+        self.turn = None;
+        self.cancel_pause();
+        if let Ticket::Wait(mut wait) = std::mem::replace(&mut self.ticket, Ticket::None) {
+            wait.cancel();
+        }
+    }
+
+    fn cancel_pause(&mut self) {
+        if let Some(mut pause) = self.pause.take() {
+            pause.cancel();
+        }
     }
 
     pub(super) fn begin(&mut self, turn: Turn) {

@@ -117,7 +117,7 @@ pin_project! {
 pin_project! {
     #[project = StageProjection]
     enum Stage<F, ResBody: Body> {
-        // The inner service is to be called, as soon as it is ready.
+        // The handler is to run, as soon as the inner service is ready.
         Call { is_ready: bool },
         // The handler is at work, and the request registered.
         Run { #[pin] future: F },
@@ -127,8 +127,8 @@ pin_project! {
         Parked { wait: Wait },
         // Touched, but too soon after the last run.
         Rest { pause: Wait },
-        // Touched, but others are at work. The pause ends with the hold.
-        Queue { next: NextTurn, pause: Wait },
+        // Touched, but others are at work.
+        Queue { next: NextTurn },
         // The answer was returned.
         Done,
     }
@@ -140,19 +140,33 @@ where
     B: Default,
     ResBody: Body<Data = Bytes>,
 {
-    #[allow(clippy::type_complexity, reason = "it is that of the service")]
-    fn poll(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<ResponseBody<ResBody>>, S::Error>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<ResBody, S::Error>> {
+        let answer = ready!(self.as_mut().advance(cx));
+        // After an error, too, nothing is left registered and no turn taken.
         let mut this = self.project();
+        this.evaluation.release();
+        this.stage.set(Stage::Done);
+        Poll::Ready(answer)
+    }
+
+    fn advance(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<ResBody, S::Error>> {
+        let (mut this, mut runs) = (self.project(), 0);
         let evaluation = this.evaluation;
         loop {
             let response = match this.stage.as_mut().project() {
                 StageProjection::Call { is_ready } => {
                     if !*is_ready {
-                        ready!(this.inner.poll_ready(cx))?;
+                        match this.inner.poll_ready(cx)? {
+                            Poll::Ready(()) => {}
+                            Poll::Pending => return evaluation.poll_end(cx).map(Ok),
+                        }
                     }
+                    if runs > 0 {
+                        // A handler that touches its own channel would keep the thread.
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    runs += 1;
                     // Invariant: registered before the handler looks, so that no touch is missed.
                     evaluation.register(cx);
                     let body = this.body.take().unwrap_or_default();
@@ -181,7 +195,6 @@ where
                 StageProjection::Parked { wait } => {
                     let waited = ready!(Pin::new(wait).poll(cx));
                     if is_over(&waited) {
-                        this.stage.set(Stage::Done);
                         return Poll::Ready(Ok(evaluation.end(&waited)));
                     }
                     this.stage.set(Stage::Rest { pause: evaluation.rest() });
@@ -190,17 +203,13 @@ where
                 StageProjection::Rest { pause } => {
                     // However it ends, there is something to look at.
                     ready!(Pin::new(pause).poll(cx));
-                    let (next, pause) = evaluation.queue();
-                    this.stage.set(Stage::Queue { next, pause });
+                    this.stage.set(Stage::Queue { next: evaluation.queue() });
                     continue;
                 }
-                StageProjection::Queue { next, pause } => {
+                StageProjection::Queue { next } => {
                     let Poll::Ready(turn) = Pin::new(next).poll(cx) else {
-                        let waited = ready!(Pin::new(pause).poll(cx));
-                        this.stage.set(Stage::Done);
-                        return Poll::Ready(Ok(evaluation.end(&waited)));
+                        return evaluation.poll_end(cx).map(Ok);
                     };
-                    pause.cancel();
                     evaluation.begin(turn);
                     this.stage.set(Stage::Call { is_ready: false });
                     continue;
@@ -208,15 +217,14 @@ where
                 StageProjection::Done => return Poll::Pending,
             };
             match evaluation.look(this.parts, response) {
-                Look::Answer(response) => {
-                    this.stage.set(Stage::Done);
-                    return Poll::Ready(Ok(response));
-                }
+                Look::Answer(response) => return Poll::Ready(Ok(response)),
                 Look::Held(wait) => this.stage.set(Stage::Parked { wait }),
             }
         }
     }
 }
+
+type Answer<ResBody, E> = Result<Response<ResponseBody<ResBody>>, E>;
 
 /// Whether there is nothing to look at any more.
 fn is_over(waited: &Waited) -> bool {
