@@ -12,7 +12,7 @@
 //! # A job: the handler knows nothing of it. Ask once for the etag, then wait for another state.
 //! curl -i -X PUT -d running http://127.0.0.1:3001/jobs/7
 //! curl -i http://127.0.0.1:3001/jobs/7
-//! curl -i -H 'if-none-match: "…"' -H 'prefer: wait=20' http://127.0.0.1:3001/jobs/7
+//! curl -i -H 'if-none-match: "THE ETAG"' -H 'prefer: wait=20' http://127.0.0.1:3001/jobs/7
 //! curl -i -X PUT -d done http://127.0.0.1:3001/jobs/7
 //! curl http://127.0.0.1:3001/stats
 //! ```
@@ -30,19 +30,16 @@ use std::{
 use axum::{
     Json, Router,
     extract::{Path, State},
-    http::{HeaderMap, StatusCode, header::AUTHORIZATION, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, request::Parts},
     response::{IntoResponse, Response},
-    routing::{get, post_service},
+    routing::{any_service, get},
 };
 use clap::Parser;
 use serde_json::{Value, json};
-use tokio::{
-    net::TcpSocket,
-    runtime::Handle,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::{net::TcpSocket, runtime::Handle, time::sleep};
 use tower_longpoll::{
-    Channel, ChannelError, Hub, LongPollLayer, PathRoute, PublishService, Since, WatchLayer,
+    Channel, ChannelError, Hub, LongPollLayer, PathRoute, PublishService, WatchLayer,
     http::{Hold, Invalid, Poll, Route, Routed},
 };
 
@@ -71,7 +68,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let jobs = PathRoute::new("/jobs/{id}")?.prefix("job:");
     let publish = |route: &PathRoute| PublishService::new(hub.clone(), route.clone());
     let router = Router::new()
-        .route("/events/{channel}", post_service(publish(&events)))
+        .route("/events/{channel}", any_service(publish(&events)))
         .route("/inbox/{user}", get(inbox).post_service(publish(&inboxes)))
         .route("/jobs/{id}", get(job).put(set_job))
         .route("/stats", get(stats))
@@ -83,11 +80,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     socket.set_reuseaddr(true)?;
     socket.bind(listen)?;
     let listener = socket.listen(4_096)?; // thousands may come at once
-    println!("listening on http://{}", listener.local_addr()?);
     let mut terminate = signal(SignalKind::terminate())?;
+    println!("listening on http://{}", listener.local_addr()?);
     let shutdown = async move {
         tokio::select! { _ = terminate.recv() => {} _ = tokio::signal::ctrl_c() => {} }
         hub.drain(Duration::ZERO);
+        // What is on its way arrives; a client that stalls does not keep the server.
+        tokio::spawn(async {
+            sleep(Duration::from_secs(10)).await;
+            std::process::exit(0);
+        });
     };
     Ok(axum::serve(listener, router).with_graceful_shutdown(shutdown).await?)
 }
@@ -108,22 +110,16 @@ async fn inbox(
     headers: HeaderMap,
     poll: Result<Poll, Invalid>,
 ) -> Result<Response, Invalid> {
-    let bearer = format!("Bearer {user}");
-    if headers.get(AUTHORIZATION).is_none_or(|value| value.as_bytes() != bearer.as_bytes()) {
-        return Ok(StatusCode::UNAUTHORIZED.into_response()); // nothing is parked
+    let given = headers.get("authorization").map(HeaderValue::as_bytes);
+    if given.and_then(|value| value.strip_prefix(b"Bearer ")) != Some(user.as_bytes()) {
+        return Ok((StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer")]).into_response());
     }
     let invalid = |error: ChannelError| Invalid::new("channel", error.to_string());
     let (poll, channel) = (poll?, Channel::new(format!("inbox:{user}")).map_err(invalid)?);
-    // The position first, then the look: what comes in between is not missed.
-    let since = match poll.since() {
-        Since::Now => app.hub.cursor().into(),
-        since => since,
-    };
-    let mut hold = Hold::new([channel]).since(since).supersede_by(user);
-    if let Some(wait) = poll.wait() {
-        hold = hold.hold(wait);
-    }
-    Ok(([("x-handler", "inbox")], hold, Json(json!({ "unread": 0 }))).into_response())
+    let cursor = app.hub.cursor(); // the position first, then the look: nothing in between is missed
+    let unread = Json(json!({ "unread": 0 }));
+    let hold = Hold::new([channel]).since(cursor).poll(&poll).supersede_by(user);
+    Ok(([("x-handler", "inbox")], hold, unread).into_response())
 }
 
 async fn job(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>, StatusCode> {
@@ -140,10 +136,10 @@ async fn set_job(State(app): State<App>, Path(id): Path<String>, state: String) 
 }
 
 #[allow(clippy::indexing_slicing, reason = "of JSON, which makes room")]
-async fn stats(State(app): State<App>) -> Json<Value> {
+async fn stats(State(app): State<App>) -> impl IntoResponse {
     let mut stats = json!(app.hub.stats());
     stats["uptime_seconds"] = app.started.elapsed().as_secs().into();
     stats["worker_threads"] = Handle::current().metrics().num_workers().into();
     stats["draining"] = (!app.hub.is_open()).into();
-    Json(stats)
+    ([("cache-control", "no-store")], Json(stats))
 }

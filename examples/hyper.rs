@@ -14,13 +14,14 @@ use std::{env, error::Error, time::Duration};
 use http::Request;
 use hyper::body::Incoming;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    time::{sleep, timeout},
 };
 use tower::{Layer, Service, service_fn};
 use tower_longpoll::{Hub, LongPollLayer, PathRoute, PublishService};
@@ -40,16 +41,25 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3003".into());
     let listener = TcpListener::bind(address).await?;
-    println!("listening on http://{}", listener.local_addr()?);
-    let http = auto::Builder::new(TokioExecutor::new());
-    let connections = GracefulShutdown::new();
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    println!("listening on http://{}", listener.local_addr()?);
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    // With a timer, a client that never ends its head is let go. Of HTTP/2 each parked poll is a
+    // stream, and the default is 200 of them.
+    http.http1().timer(TokioTimer::new());
+    http.http2().max_concurrent_streams(100_000);
+    let connections = GracefulShutdown::new();
     loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => accepted?.0,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Out of open files, most likely: this takes until some client leaves.
+            sleep(Duration::from_millis(50)).await;
+            continue;
         };
         let service = TowerToHyperService::new(service.clone());
         let connection = http.serve_connection(TokioIo::new(stream), service).into_owned();
@@ -60,7 +70,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         });
     }
     // First the polls, which would be waited for, then the connections.
+    drop(listener);
     hub.drain(Duration::ZERO);
-    connections.shutdown().await;
+    // A client that stalls does not keep the server.
+    let _ = timeout(Duration::from_secs(10), connections.shutdown()).await;
     Ok(())
 }

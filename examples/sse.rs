@@ -12,7 +12,7 @@
 //! `last-event-id`, and a client that falls back to long polls hands it over. Ctrl-C or SIGTERM:
 //! it ends the streams, answers every parked poll and exits.
 
-use std::{convert::Infallible, env, error::Error, time::Duration};
+use std::{convert::Infallible, env, error::Error, fmt::Display, process, time::Duration};
 
 use axum::{
     Router,
@@ -22,12 +22,13 @@ use axum::{
         IntoResponse, Response,
         sse::{self, KeepAlive, Sse},
     },
-    routing::{get, post_service},
+    routing::{any_service, get},
 };
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    time::sleep,
 };
 use tower_longpoll::{
     Batch, Channel, Cursor, Hub, LongPollLayer, PathRoute, PublishService, Since, Waited,
@@ -40,19 +41,24 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let events = PathRoute::new("/events/{channel}")?;
     let publish = PublishService::new(hub.clone(), events.clone());
     let app = Router::new()
-        .route("/events/{channel}", post_service(publish))
+        .route("/events/{channel}", any_service(publish))
         .route("/stream/{channel}", get(stream_of))
         .layer(LongPollLayer::new(hub.clone(), events))
         .with_state(hub.clone());
 
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3004".into());
     let listener = TcpListener::bind(address).await?;
-    println!("listening on http://{}", listener.local_addr()?);
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    println!("listening on http://{}", listener.local_addr()?);
     let shutdown = async move {
         tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
         hub.drain(Duration::ZERO);
+        // What is on its way arrives; a client that stalls does not keep the server.
+        tokio::spawn(async {
+            sleep(Duration::from_secs(10)).await;
+            process::exit(0);
+        });
     };
     Ok(axum::serve(listener, app).with_graceful_shutdown(shutdown).await?)
 }
@@ -63,7 +69,7 @@ async fn stream_of(
     headers: HeaderMap,
     poll: Poll,
 ) -> Result<Response, Invalid> {
-    let invalid = |field, error: &dyn Error| Invalid::new(field, error.to_string());
+    let invalid = |field, error: &dyn Display| Invalid::new(field, error.to_string());
     let channel = Channel::new(name).map_err(|error| invalid("channel", &error))?;
     let since = match headers.get("last-event-id").map(|value| value.to_str()) {
         None => poll.since(),
@@ -73,28 +79,48 @@ async fn stream_of(
         }
         Some(Err(error)) => return Err(invalid("last-event-id", &error)),
     };
-    if !hub.is_open() {
-        return Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());
+    // A client that has no position yet gets one first: what comes after it is not missed.
+    let start = (since == Since::Now).then(|| hub.cursor());
+    let mut answers = hub.events([channel], start.map_or(since, Since::Cursor));
+    // A stream that cannot be is told before it begins.
+    let first = answers.next().now_or_never().flatten();
+    if let Some(Waited::Refused { reason, .. }) = first {
+        return match reason.is_temporary() {
+            true => Ok(StatusCode::SERVICE_UNAVAILABLE.into_response()),
+            false => Err(invalid("channel", &reason)),
+        };
     }
-    let answers = hub.events([channel], since).flat_map(|waited| {
+    let start = start.map(|cursor| sse::Event::default().id(cursor.to_string()));
+    let answers = stream::iter(first).chain(answers).flat_map(|waited| {
         stream::iter(match waited {
             Waited::Events(batch) => items(&batch),
-            // The last word of the stream: browsers would come back at once without it.
-            last => vec![sse::Event::default().event("end").id(last.cursor().to_string())],
+            // It will not go on: the channel was deleted, or the server ends. Browsers would come
+            // back, unless their script closes the stream at this event.
+            last => {
+                let end = sse::Event::default().event("end").data("no more");
+                vec![end.id(last.cursor().to_string())]
+            }
         })
     });
+    let answers = stream::iter(start).chain(answers);
     let answers = answers.map(Ok::<_, Infallible>);
     // A stream that says nothing is taken for dead by some proxies.
     Ok(Sse::new(answers).keep_alive(KeepAlive::default()).into_response())
 }
 
-/// A gap is an event of its own: whoever keeps state reads it anew.
+/// A gap is an event of its own: whoever keeps state reads it anew. An empty payload is nothing but
+/// a position: browsers do not report it.
 fn items(batch: &Batch) -> Vec<sse::Event> {
-    let gap = batch.gap().then(|| sse::Event::default().event("gap").data("events are gone"));
+    let gap = batch.gap().then(|| {
+        let gap = sse::Event::default().event("gap").data("events are gone");
+        // What follows has positions of its own.
+        if batch.is_empty() { gap.id(batch.cursor().to_string()) } else { gap }
+    });
     let events = batch.iter().map(|entry| {
         let text = String::from_utf8_lossy(entry.payload());
-        // A carriage return cannot be sent in this format.
-        sse::Event::default().id(entry.cursor().to_string()).data(text.replace('\r', "\n"))
+        // A carriage return cannot be sent in this format: it ends a line, too.
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        sse::Event::default().id(entry.cursor().to_string()).data(text)
     });
     gap.into_iter().chain(events).collect()
 }

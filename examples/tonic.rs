@@ -131,14 +131,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("listening on {url}");
     tokio::spawn(serve(hub.clone(), listener));
 
-    let mut client = tonic::client::Grpc::new(Connection::from_shared(url)?.connect().await?);
+    let server = Connection::from_shared(url)?;
+    let mut client = tonic::client::Grpc::new(server.connect().await?);
     let (quiet, mut cursor) = next(&mut client, "demo", None).await?;
     println!("nothing yet: {:?}", quiet.text);
-    // Nobody calls while these come; the cursor is older than they are.
+    // Nobody calls while these come, and the connection breaks; the cursor is older than that.
     for text in ["first", "second"] {
         let note = Note { text: text.into() };
         hub.publish(&Channel::new("demo")?, Event::new(note.encode_to_vec()))?;
     }
+    client = tonic::client::Grpc::new(server.connect().await?);
     for _ in 0..2 {
         let (note, after) = next(&mut client, "demo", Some(&cursor)).await?;
         println!("news: {:?}", note.text);

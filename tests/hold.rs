@@ -251,6 +251,72 @@ async fn a_hold_has_its_own_length_and_reply_within_the_layers_limits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_client_asks_for_goes_before_what_the_handler_says() {
+    let (hub, second) = (Hub::new(), Duration::from_secs(1));
+    let old = hub.cursor();
+    hub.publish(&channel("a"), "news").unwrap();
+    let own_hold = move |hub: &Hub| Hold::new([channel("a")]).since(hub.cursor()).hold(9 * second);
+    for (query, prefer, took, applied) in [
+        ("", None, 9 * second, None),
+        ("?wait=3", None, 3 * second, None),
+        ("", Some("wait=4"), 4 * second, Some("wait=4")),
+        ("", Some("wait=99"), 60 * second, Some("wait=60")),
+        (&format!("?cursor={old}"), None, Duration::ZERO, None),
+        (&format!("?cursor={old}"), Some("wait=4"), Duration::ZERO, Some("wait=4")),
+    ] {
+        let (asked, start) = (hub.clone(), Instant::now());
+        let handler = service_fn(move |request: Request<Body>| {
+            let poll = longpoll::Poll::read(&request.into_parts().0).unwrap();
+            let hold = own_hold(&asked).poll(&poll);
+            async move { Ok::<_, Infallible>(own(hold)) }
+        });
+        let mut request = request(&format!("/inbox{query}"));
+        if let Some(prefer) = prefer {
+            request.headers_mut().insert("prefer", prefer.parse().unwrap());
+        }
+        let response = layer(&hub).layer(handler).oneshot(request).await.unwrap();
+        assert_eq!(start.elapsed(), took, "{query} {prefer:?}");
+        let acknowledged = response.headers().get("preference-applied");
+        assert_eq!(acknowledged.map(|value| value.to_str().unwrap()), applied, "{query}");
+        assert_eq!(text(response).await == "news", took.is_zero(), "{query}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_wait_is_not_held() {
+    for (method, version, length, status) in [
+        ("GET", http::Version::HTTP_11, None, None),
+        ("HEAD", http::Version::HTTP_11, None, Some(StatusCode::ACCEPTED)),
+        ("GET", http::Version::HTTP_11, Some("0"), None),
+        ("GET", http::Version::HTTP_11, Some("10"), Some(StatusCode::BAD_REQUEST)),
+        ("GET", http::Version::HTTP_2, Some("10"), Some(StatusCode::BAD_REQUEST)),
+        ("POST", http::Version::HTTP_11, Some("10"), None),
+    ] {
+        let hub = Hub::new();
+        let handler = service_fn(|_: Request<Body>| async {
+            Ok::<_, Infallible>(own(Hold::new([channel("a")])))
+        });
+        let mut request = request("/inbox");
+        *request.method_mut() = method.parse().unwrap();
+        *request.version_mut() = version;
+        if let Some(length) = length {
+            request.headers_mut().insert("content-length", length.parse().unwrap());
+        }
+        let mut poll = task::spawn(layer(&hub).layer(handler).oneshot(request));
+        let Some(status) = status else {
+            assert_pending!(poll.poll(), "{method} {length:?}");
+            continue;
+        };
+        let response = assert_ready!(poll.poll(), "{method} {length:?}").unwrap();
+        assert_eq!(response.status(), status, "{method} {length:?}");
+        assert_eq!(response.headers()["set-cookie"], "seen=1", "what the handler says is kept");
+        assert_eq!(hub.stats().parked, 0);
+        let text = text(response).await;
+        assert!(status != StatusCode::BAD_REQUEST || text.contains(r#""field":"body""#), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_axum_handler_decides_in_three_lines() {
     async fn inbox(
         State(_): State<Hub>,
@@ -260,8 +326,7 @@ async fn an_axum_handler_decides_in_three_lines() {
         if !request.headers().contains_key("authorization") {
             return StatusCode::UNAUTHORIZED.into_response();
         }
-        let hold = Hold::new([&channel("a")]).since(poll.since()).hold(poll.wait().unwrap_or(HOLD));
-        (hold, "nothing yet").into_response()
+        (Hold::new([&channel("a")]).poll(&poll), "nothing yet").into_response()
     }
     let hub = Hub::new();
     let app = Router::new()

@@ -5,37 +5,28 @@
 #![cfg(all(unix, not(loom), feature = "json"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::{
-    future::poll_fn,
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
-    path::{Path, PathBuf},
-    pin::Pin,
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::{
-        OnceLock,
-        mpsc::{Receiver, RecvTimeoutError, channel},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+mod process;
+
+use std::{future::poll_fn, net::TcpStream, pin::Pin, process::Command};
 
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-/// After this long something is taken to hang.
-const PATIENCE: Duration = Duration::from_secs(30);
+use process::{PATIENCE, Process, Server, command, executable};
+
 /// A hold that outlasts the patience, whatever its jitter.
 const LONG: [&str; 2] = ["--hold", "60"];
+/// A port that nobody has.
+const FREE: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
 #[test]
 fn a_cursor_chain_misses_nothing() {
-    let server = Server::start(&LONG);
+    let server = start(&LONG);
     let mut client = server.connect();
 
     let (first, _) = client.publish("a", "one");
@@ -62,7 +53,7 @@ fn a_cursor_chain_misses_nothing() {
 
 #[test]
 fn a_publish_answers_a_parked_poll() {
-    let server = Server::start(&LONG);
+    let server = start(&LONG);
     let mut parked = server.connect();
     parked.send("GET", "/events/a", "", b"");
     server.until_parked(1);
@@ -85,7 +76,7 @@ fn a_publish_answers_a_parked_poll() {
 
 #[test]
 fn a_hold_runs_out_with_a_cursor() {
-    let server = Server::start(&["--hold", "1"]);
+    let server = start(&["--hold", "1"]);
     let answer = server.connect().get("/events/quiet");
     assert_eq!(answer.status, 200);
     assert!(answer.data().is_empty());
@@ -95,7 +86,7 @@ fn a_hold_runs_out_with_a_cursor() {
 
 #[test]
 fn a_poll_waits_on_two_channels() {
-    let server = Server::start(&LONG);
+    let server = start(&LONG);
     let mut parked = server.connect();
     parked.send("GET", "/events?channel=a&channel=b%2Fc", "", b"");
     server.until_parked(1);
@@ -112,7 +103,7 @@ fn a_poll_waits_on_two_channels() {
 
 #[test]
 fn a_raw_reply_is_the_event_as_it_was_published() {
-    let server = Server::start(&["--reply", "raw"]);
+    let server = start(&["--reply", "raw"]);
     let mut client = server.connect();
     client.send("POST", "/events/a", "content-type: image/png\r\n", b"\x89PNG");
     assert_eq!(client.answer().status, 202);
@@ -132,7 +123,7 @@ fn a_raw_reply_is_the_event_as_it_was_published() {
 fn one_http2_connection_holds_many_polls() {
     // More than the 200 streams that hyper allows by default.
     const POLLS: usize = 300;
-    let server = Server::start(&LONG);
+    let server = start(&LONG);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut sender = runtime.block_on(async {
         let io = TokioIo::new(tokio::net::TcpStream::connect(server.address).await.unwrap());
@@ -167,7 +158,7 @@ fn one_http2_connection_holds_many_polls() {
 
 #[test]
 fn what_is_not_there_is_404_and_a_wrong_method_405() {
-    let server = Server::start(&[]);
+    let server = start(&[]);
     let mut client = server.connect();
     for (method, target) in [
         ("GET", "/"),
@@ -198,7 +189,7 @@ fn what_is_not_there_is_404_and_a_wrong_method_405() {
 
 #[test]
 fn a_payload_of_the_limit_is_taken_and_one_byte_more_is_413() {
-    let server = Server::start(&["--max-payload", "10"]);
+    let server = start(&["--max-payload", "10"]);
     let chunked = "transfer-encoding: chunked\r\n";
     let mut client = server.connect();
     client.send("POST", "/events/a", "", b"0123456789");
@@ -221,7 +212,7 @@ fn a_payload_of_the_limit_is_taken_and_one_byte_more_is_413() {
 
 #[test]
 fn what_cannot_be_understood_is_400_and_names_the_field() {
-    let server = Server::start(&[]);
+    let server = start(&[]);
     let mut client = server.connect();
     let json = "content-type: application/json\r\n";
     let many: String = (0..65).map(|number| format!("channel=c{number}&")).collect();
@@ -253,7 +244,7 @@ fn what_cannot_be_understood_is_400_and_names_the_field() {
 
 #[test]
 fn the_limits_of_the_options_hold() {
-    let server = Server::start(&["--max-waits", "1", "--max-channels", "1", "--hold", "60"]);
+    let server = start(&["--max-waits", "1", "--max-channels", "1", "--hold", "60"]);
     let mut parked = server.connect();
     parked.send("GET", "/events/a", "", b"");
     server.until_parked(1);
@@ -268,7 +259,7 @@ fn the_limits_of_the_options_hold() {
 
 #[test]
 fn a_deleted_channel_is_gone() {
-    let server = Server::start(&LONG);
+    let server = start(&LONG);
     let mut client = server.connect();
     let mut delete = |target: &str| {
         client.send("DELETE", target, "", b"");
@@ -288,7 +279,7 @@ fn a_deleted_channel_is_gone() {
 
 #[test]
 fn the_stats_tell_what_is_held() {
-    let server = Server::start(&["--threads", "3"]);
+    let server = start(&["--threads", "3"]);
     let mut client = server.connect();
     client.publish("a", "hello");
     client.get("/events/a?cursor=oldest");
@@ -325,7 +316,7 @@ fn the_stats_tell_what_is_held() {
 
 #[test]
 fn a_client_that_leaves_takes_its_poll_along() {
-    let server = Server::start(&LONG);
+    let server = start(&LONG);
     let clients: Vec<_> = (0..20).map(|_| server.parked("a")).collect();
     server.until_parked(20);
     drop(clients);
@@ -335,7 +326,7 @@ fn a_client_that_leaves_takes_its_poll_along() {
 
 #[test]
 fn a_sigterm_answers_every_parked_poll() {
-    let server = Server::start(&LONG);
+    let server = start(&LONG);
     let mut idle = server.connect();
     idle.get("/stats");
     let parked: Vec<_> = (0..200).map(|number| server.parked(&format!("c{number}"))).collect();
@@ -355,14 +346,14 @@ fn a_sigterm_answers_every_parked_poll() {
 
 #[test]
 fn a_sigint_is_a_sigterm() {
-    let server = Server::start(&[]);
+    let server = start(&[]);
     server.signal(Signal::INT);
     assert_eq!(server.exit().code(), Some(0));
 }
 
 #[test]
 fn polls_that_come_while_the_server_drains_are_refused() {
-    let server = Server::start(&["--drain", "60"]);
+    let server = start(&["--drain", "60"]);
     let (mut parked, mut kept) = (server.parked("a"), server.connect());
     server.until_parked(1);
     kept.get("/stats");
@@ -383,7 +374,7 @@ fn polls_that_come_while_the_server_drains_are_refused() {
 
 #[test]
 fn a_drain_that_is_spread_answers_every_parked_poll() {
-    let server = Server::start(&["--hold", "60", "--drain", "1"]);
+    let server = start(&["--hold", "60", "--drain", "1"]);
     let parked: Vec<_> = (0..20).map(|_| server.parked("a")).collect();
     server.until_parked(20);
     // This one stays, and does not keep the server for longer than the drain.
@@ -399,7 +390,7 @@ fn a_drain_that_is_spread_answers_every_parked_poll() {
 
 #[test]
 fn a_request_that_never_ends_does_not_keep_the_server() {
-    let server = Server::start(&[]);
+    let server = start(&[]);
     let mut stuck = server.connect();
     stuck.write(b"POST /events/a HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\n");
     stuck.write(b"content-length: 10\r\n\r\n");
@@ -411,7 +402,7 @@ fn a_request_that_never_ends_does_not_keep_the_server() {
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    let server = Server::start(&["--drain", "3600"]);
+    let server = start(&["--drain", "3600"]);
     let mut kept = server.connect();
     kept.get("/stats");
     server.signal(Signal::TERM);
@@ -422,7 +413,7 @@ fn a_second_signal_ends_it_at_once() {
 
 #[test]
 fn what_stops_it_from_starting_is_one_line() {
-    let server = Server::start(&[]);
+    let server = start(&[]);
     let taken = server.address.to_string();
     for (options, expected) in [
         (vec!["--listen", &taken], "cannot listen on 127.0.0.1:"),
@@ -435,7 +426,7 @@ fn what_stops_it_from_starting_is_one_line() {
         (vec!["--hold", "9", "--max-hold", "8"], "max_hold (8s)"),
         (vec!["--max-payload", "9", "--total-history-bytes", "8"], "total_history_bytes (8)"),
     ] {
-        let mut failing = Process::spawn(server_command().args(&options));
+        let mut failing = Process::spawn(command("server").args(&options));
         let status = failing.exit();
         assert!(!status.success(), "{options:?}");
         let lines: Vec<_> = failing.errors.iter().collect();
@@ -446,7 +437,7 @@ fn what_stops_it_from_starting_is_one_line() {
 
 #[test]
 fn it_says_where_it_is_and_what_to_try() {
-    let mut process = Process::spawn(server_command().args(["--listen", "127.0.0.1:0"]));
+    let mut process = Process::spawn(command("server").args(FREE));
     let url = process.url();
     let lines: Vec<_> = (0..3).map(|_| process.output.recv_timeout(PATIENCE).unwrap()).collect();
     assert!(lines.iter().all(|line| line.starts_with("curl ") && line.contains(&url)), "{lines:?}");
@@ -457,8 +448,8 @@ fn it_says_where_it_is_and_what_to_try() {
 #[test]
 fn it_outlives_a_lack_of_open_files() {
     let mut command = Command::new("sh");
-    command.args(["-c", r#"ulimit -n 32 && exec "$0" "$@""#]).arg(executable());
-    let server = Server::of(command.args(["--max-waits", "33"]).args(LONG));
+    command.args(["-c", r#"ulimit -n 32 && exec "$0" "$@""#]).arg(executable("server"));
+    let server = Server::of(command.args(["--max-waits", "33"]).args(LONG).args(FREE));
     let note = server.process.errors.recv_timeout(PATIENCE).unwrap();
     assert!(note.contains("limit of 32 open files") && note.contains("33 polls"), "{note}");
 
@@ -483,258 +474,8 @@ fn it_outlives_a_lack_of_open_files() {
     assert_eq!(process.errors.iter().next(), None, "it is said once");
 }
 
-/// The server, built once a test run, the way this test was built.
-fn executable() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        // `…/target/tmp`, and `…/PROFILE/deps/server-…`.
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-        let this = std::env::current_exe().unwrap();
-        let profile = this.ancestors().nth(2).and_then(Path::file_name).unwrap();
-        let profile = if profile == "debug" { "dev".as_ref() } else { profile };
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--example", "server", "--all-features", "--message-format", "json"])
-            .arg("--manifest-path")
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
-            .arg("--target-dir")
-            .arg(target)
-            .arg("--profile")
-            .arg(profile)
-            .output()
-            .unwrap();
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        let messages = built.stdout.split(|&byte| byte == b'\n');
-        let mut messages = messages.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-        let built = messages.find(|message| {
-            message["target"]["name"] == "server" && message["target"]["kind"][0] == "example"
-        });
-        built.unwrap()["executable"].as_str().unwrap().into()
-    })
-}
-
-fn server_command() -> Command {
-    Command::new(executable())
-}
-
-/// A child that does not outlive its test.
-struct Process {
-    child: Child,
-    output: Receiver<String>,
-    errors: Receiver<String>,
-}
-
-impl Process {
-    fn spawn(command: &mut Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let output = lines(child.stdout.take().unwrap());
-        let errors = lines(child.stderr.take().unwrap());
-        Self { child, output, errors }
-    }
-
-    fn url(&mut self) -> String {
-        match self.output.recv_timeout(PATIENCE) {
-            Ok(line) => line.strip_prefix("listening on ").unwrap().to_owned(),
-            Err(_) => panic!("did not start: {:?}", self.errors.try_iter().collect::<Vec<_>>()),
-        }
-    }
-
-    fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
-    }
-
-    /// Waits for the end of the child, by the end of its output.
-    fn exit(&mut self) -> ExitStatus {
-        while match self.output.recv_timeout(PATIENCE) {
-            Ok(_) => true,
-            Err(RecvTimeoutError::Disconnected) => false,
-            Err(RecvTimeoutError::Timeout) => panic!("it does not end"),
-        } {}
-        self.child.wait().unwrap()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended by itself. A child is killed by its id, which is its own until `wait`.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        // The receiver leaves first if its test fails.
-        BufReader::new(from).lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
-    });
-    receiver
-}
-
-struct Server {
-    process: Process,
-    address: SocketAddr,
-}
-
-impl Server {
-    fn start(options: &[&str]) -> Self {
-        Self::of(server_command().args(options))
-    }
-
-    fn of(command: &mut Command) -> Self {
-        let mut process = Process::spawn(command.args(["--listen", "127.0.0.1:0"]));
-        let address = process.url().strip_prefix("http://").unwrap().parse().unwrap();
-        Self { process, address }
-    }
-
-    fn connect(&self) -> Client {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Client { stream: BufReader::new(stream) }
-    }
-
-    /// A client with a poll on its way: see [`Self::until_parked`].
-    fn parked(&self, channel: &str) -> Client {
-        let mut client = self.connect();
-        client.send("GET", &format!("/events/{channel}"), "", b"");
-        client
-    }
-
-    fn stats(&self) -> Value {
-        self.connect().get("/stats").json()
-    }
-
-    fn until(&self, holds: impl Fn(&Value) -> bool) {
-        self.connect().until(holds);
-    }
-
-    fn until_parked(&self, polls: usize) {
-        self.until(|stats| stats["parked"] == polls);
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(self.process.pid(), signal).unwrap();
-    }
-
-    fn exit(mut self) -> ExitStatus {
-        self.process.exit()
-    }
-}
-
-/// A connection of HTTP/1, by hand.
-struct Client {
-    stream: BufReader<TcpStream>,
-}
-
-impl Client {
-    fn write(&mut self, bytes: &[u8]) {
-        self.stream.get_mut().write_all(bytes).unwrap();
-    }
-
-    /// Sends a request; its length is added unless `head` has its transfer encoding.
-    fn send(&mut self, method: &str, target: &str, head: &str, body: &[u8]) {
-        let length = match body.len() {
-            0 => String::new(),
-            _ if head.contains("transfer-encoding") => String::new(),
-            length => format!("content-length: {length}\r\n"),
-        };
-        let head = format!("{method} {target} HTTP/1.1\r\nhost: test\r\n{head}{length}\r\n");
-        self.write(&[head.as_bytes(), body].concat());
-    }
-
-    fn get(&mut self, target: &str) -> Answer {
-        self.send("GET", target, "", b"");
-        self.answer()
-    }
-
-    /// The cursor of the event, and how many polls it woke.
-    fn publish(&mut self, channel: &str, text: &str) -> (String, u64) {
-        let head = "content-type: text/plain\r\n";
-        self.send("POST", &format!("/events/{channel}"), head, text.as_bytes());
-        let answer = self.answer();
-        let woken = answer.json()["woken"].as_u64().unwrap();
-        assert_eq!(answer.status, if woken > 0 { 201 } else { 202 });
-        (answer.cursor(), woken)
-    }
-
-    fn answer(&mut self) -> Answer {
-        self.answer_to("GET")
-    }
-
-    fn answer_to(&mut self, method: &str) -> Answer {
-        let line = self.line();
-        let status = line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
-        let status = status.unwrap_or_else(|| panic!("{line:?}")).parse().unwrap();
-        let fields = std::iter::from_fn(|| Some(self.line()).filter(|line| !line.is_empty()));
-        let field = |line: String| {
-            let (name, value) = line.split_once(": ").unwrap();
-            (name.to_owned(), value.to_owned())
-        };
-        let mut answer = Answer { status, headers: fields.map(field).collect(), body: Vec::new() };
-        if method != "HEAD" {
-            let length = answer.header("content-length").map_or(0, |text| text.parse().unwrap());
-            answer.body.resize(length, 0);
-            self.stream.read_exact(&mut answer.body).unwrap();
-        }
-        answer
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.stream.read_line(&mut line).unwrap();
-        line.trim_end_matches("\r\n").to_owned()
-    }
-
-    /// Asks again and again: from outside of the process nothing else tells what it has got to.
-    fn until(&mut self, holds: impl Fn(&Value) -> bool) {
-        let start = Instant::now();
-        loop {
-            let stats = self.get("/stats").json();
-            if holds(&stats) {
-                return;
-            }
-            assert!(start.elapsed() < PATIENCE, "still {stats}");
-            thread::sleep(Duration::from_millis(2));
-        }
-    }
-
-    fn until_draining(&mut self) {
-        self.until(|stats| stats["draining"] == true);
-    }
-
-    fn assert_closed(&mut self) {
-        assert_eq!(self.stream.read(&mut [0]).unwrap(), 0);
-    }
-}
-
-struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str())
-    }
-
-    fn json(&self) -> Value {
-        let text = || String::from_utf8_lossy(&self.body).into_owned();
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{} {}", self.status, text()))
-    }
-
-    fn cursor(&self) -> String {
-        self.json()["cursor"].as_str().unwrap().to_owned()
-    }
-
-    /// The texts of the events.
-    fn data(&self) -> Vec<String> {
-        let json = self.json();
-        let events = json["events"].as_array().unwrap();
-        events.iter().map(|event| event["data"].as_str().unwrap().to_owned()).collect()
-    }
+fn start(options: &[&str]) -> Server {
+    Server::of(command("server").args(options).args(FREE))
 }
 
 async fn whole(poll: JoinHandle<hyper::Result<Response<Incoming>>>) -> (u16, Vec<u8>) {

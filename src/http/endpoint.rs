@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::{
-    HeaderMap, Response, Version,
+    HeaderMap, Method, Response, Version,
     header::{CONTENT_LENGTH, TRANSFER_ENCODING},
     request::Parts,
 };
@@ -57,6 +57,10 @@ pub(super) type Key = dyn Fn(&Parts) -> Option<String> + Send + Sync;
 #[derive(Clone, Copy)]
 pub(super) struct Asked {
     version: Version,
+    /// Whether it is of a kind that waits: the response to a `HEAD` goes out at once.
+    pub(super) may_wait: bool,
+    /// Whether it is a `GET` with a body, which the handler has hardly read.
+    pub(super) has_body: bool,
     /// By when a gRPC client is to be answered.
     deadline: Option<Deadline>,
 }
@@ -149,13 +153,14 @@ impl Settings {
             let margin = self.grpc_margin.min(timeout / 2);
             self.hub.deadline(timeout - margin)
         });
-        Asked { version: parts.version, deadline }
+        let has_body = parts.method == Method::GET && has_body(&parts.headers);
+        let may_wait = parts.method != Method::HEAD;
+        Asked { version: parts.version, may_wait, has_body, deadline }
     }
 
     fn read(self: &Arc<Self>, channels: &[Channel], parts: &Parts) -> Result<Held, Invalid> {
         if has_body(&parts.headers) {
-            // An unread body would keep the server from noticing that the client has left.
-            return Err(Invalid::new("body", "a poll has no body"));
+            return Err(unread_body());
         }
         let poll = Poll::read(parts)?;
         let (since, granted) = (poll.since(), self.granted(poll.wait()));
@@ -182,6 +187,7 @@ impl Settings {
 
     /// A poll of the response that a handler wants held.
     pub(super) fn hold(self: &Arc<Self>, hold: Hold, asked: &Asked, is_grpc: bool) -> Held {
+        let applied = hold.wish.and_then(|wish| wish.applied(self.granted(hold.hold)));
         let granted = self.jittered(self.granted(hold.hold));
         let granted = asked.deadline.map_or(granted, |by| granted.min(by.remaining()));
         let mut wait = self.hub.wait(hold.channels.iter()).since(hold.since).hold(granted);
@@ -189,6 +195,7 @@ impl Settings {
             wait = wait.supersede_by(key);
         }
         let mut held = self.held(wait, asked.version);
+        held.applied = applied;
         if is_grpc {
             // A message is one event.
             held.is_grpc = true;
@@ -218,6 +225,11 @@ impl Settings {
         let cut = random::up_to(millis / 100 * percent + millis % 100 * percent / 100);
         hold.saturating_sub(Duration::from_millis(cut))
     }
+}
+
+/// An unread body would keep the server from noticing that the client has left.
+pub(super) fn unread_body() -> Invalid {
+    Invalid::new("body", "a poll has no body")
 }
 
 pub(super) fn has_body(headers: &HeaderMap) -> bool {
@@ -264,7 +276,14 @@ impl Held {
     pub(super) fn answer(&self, waited: &Waited) -> Response<ReplyBody> {
         let mut response = self.settings.replies.waited(waited, self.reply, self.version);
         let held = !matches!(waited, Waited::Refused { .. });
-        response.headers_mut().extend(self.applied.filter(|_| held).map(Applied::field));
+        if held {
+            self.acknowledge(response.headers_mut());
+        }
         response
+    }
+
+    /// Says that the client's preference for a hold was applied, if it was.
+    pub(super) fn acknowledge(&self, headers: &mut HeaderMap) {
+        headers.extend(self.applied.map(Applied::field));
     }
 }

@@ -15,8 +15,8 @@ use pin_project_lite::pin_project;
 
 use super::{
     body::{ReplyBody, ResponseBody},
-    endpoint::{Asked, Held, Settings},
-    hold::{self, Wished},
+    endpoint::{Asked, Held, Settings, unread_body},
+    hold::{self, Wished, in_place_of},
 };
 
 pin_project! {
@@ -68,7 +68,14 @@ where
         let mut kind = self.project().kind;
         if let KindProjection::Inner { future, settings, asked } = kind.as_mut().project() {
             let Wished { response, wish, is_grpc } = hold::wish(ready!(future.poll(cx))?, cx);
-            let Some(wish) = wish else { return Poll::Ready(Ok(response)) };
+            let Some(wish) = wish.filter(|_| asked.may_wait) else {
+                return Poll::Ready(Ok(response));
+            };
+            if asked.has_body {
+                let refusal = settings.replies.invalid(&unread_body());
+                let refusal = in_place_of(response, refusal).map(ResponseBody::reply);
+                return Poll::Ready(Ok(refusal));
+            }
             let held = settings.hold(wish, asked, is_grpc);
             kind.set(Kind::Response { held: Box::new((held, Some(response))) });
         }

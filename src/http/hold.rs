@@ -22,6 +22,7 @@ use super::{
     body::{ReplyBody, ResponseBody},
     endpoint::Held,
     grpc,
+    poll::Wish,
     reply::{Reply, close, mark},
 };
 use crate::{channel::Channel, cursor::Since, outcome::Waited};
@@ -50,7 +51,9 @@ use crate::{channel::Channel, cursor::Since, outcome::Waited};
 /// ```
 ///
 /// A response is held only if its body says that it has at most [`Hold::MAX_BODY_BYTES`]; any other
-/// goes out at once.
+/// goes out at once, and so does that to a `HEAD`. A `GET` that announces a body is refused with 400;
+/// a handler of other methods should read the body before it has its response held, or the server
+/// does not notice when the client leaves.
 #[derive(Clone, Debug)]
 pub struct Hold {
     pub(super) channels: Arc<[Channel]>,
@@ -58,6 +61,7 @@ pub struct Hold {
     pub(super) hold: Option<Duration>,
     pub(super) reply: Option<Reply>,
     pub(super) key: Option<String>,
+    pub(super) wish: Option<Wish>,
 }
 
 impl Hold {
@@ -71,7 +75,7 @@ impl Hold {
         C: IntoIterator<Item: Into<Channel>>,
     {
         let channels = channels.into_iter().map(Into::into).collect();
-        Self { channels, since: Since::Now, hold: None, reply: None, key: None }
+        Self { channels, since: Since::Now, hold: None, reply: None, key: None, wish: None }
     }
 
     /// The position before the handler looked, or the client's.
@@ -85,6 +89,18 @@ impl Hold {
     #[must_use]
     pub fn hold(mut self, hold: Duration) -> Self {
         self.hold = Some(hold);
+        self
+    }
+
+    /// What the client asks for goes before what [`Hold::since`] and [`Hold::hold`] have said so far:
+    /// its cursor, if it has one, and how long it is willing to wait, if it says.
+    #[must_use]
+    pub fn poll(mut self, poll: &super::Poll) -> Self {
+        if poll.since() != Since::Now {
+            self.since = poll.since();
+        }
+        self.hold = poll.wait().or(self.hold);
+        self.wish = poll.wish.or(self.wish);
         self
     }
 
@@ -159,6 +175,7 @@ pub(super) fn answer<B: Body>(
         return in_place_of(own, reply).map(ResponseBody::reply);
     }
     mark(own.headers_mut(), waited);
+    held.acknowledge(own.headers_mut());
     if let Waited::Drained { .. } = waited {
         close(own.headers_mut(), held.version);
     }

@@ -23,7 +23,7 @@ use self::evaluation::Evaluation;
 pub use self::future::WatchFuture;
 use super::{
     body::{ReplyBody, ResponseBody},
-    endpoint::{Settings, has_body},
+    endpoint::{Settings, has_body, unread_body},
     poll,
     route::{Invalid, Route, Routed},
 };
@@ -225,9 +225,7 @@ impl<R: Route> WatchLayer<R> {
             Routed::Pass | Routed::Invalid(_) => return Taken::Pass,
         };
         match wish {
-            Ok(wish) if has_body(&parts.headers) && wish.is_some() => {
-                self.invalid(&Invalid::new("body", "a request that waits has no body"))
-            }
+            Ok(wish) if has_body(&parts.headers) && wish.is_some() => self.invalid(&unread_body()),
             Ok(wish) => Taken::Evaluate(Evaluation::new(
                 channels,
                 parts.version,
