@@ -127,11 +127,10 @@ async fn next(
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let (hub, listener) = (Hub::new(), TcpListener::bind("127.0.0.1:0").await?);
-    let url = format!("http://{}", listener.local_addr()?);
-    println!("listening on {url}");
+    let server = Connection::from_shared(format!("http://{}", listener.local_addr()?))?;
+    println!("listening on {}", server.uri());
     tokio::spawn(serve(hub.clone(), listener));
 
-    let server = Connection::from_shared(url)?;
     let mut client = tonic::client::Grpc::new(server.connect().await?);
     let (quiet, mut cursor) = next(&mut client, "demo", None).await?;
     println!("nothing yet: {:?}", quiet.text);
