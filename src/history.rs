@@ -93,6 +93,11 @@ impl History {
         self.newest.as_ref().map(|held| held.sequence)
     }
 
+    /// The number of the oldest event held.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        self.iter().next().map(|held| held.sequence)
+    }
+
     /// When the oldest event held is too old.
     pub(crate) fn next_expiry(&self) -> Option<u64> {
         self.older.front().or(self.newest.as_ref()).map(|held| held.expires)
@@ -127,6 +132,11 @@ impl History {
         let old = self.iter().take(*steps).take_while(|held| held.expires <= now).count();
         *steps -= old;
         self.evict(old, evicted);
+    }
+
+    /// Lets the oldest event go.
+    pub(crate) fn evict_oldest(&mut self, evicted: &mut Evicted) {
+        self.evict(self.len().min(1), evicted);
     }
 
     /// Lets everything go.

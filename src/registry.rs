@@ -273,7 +273,9 @@ impl Registry {
         });
         let cell = |index| {
             let common = Arc::clone(&common);
-            Arc::new(Cell { index, common, shard: Mutex::new(Shard::new()) })
+            let evicts = common.config.evict_oldest;
+            let shard = if evicts { Shard::with_order() } else { Shard::new() };
+            Arc::new(Cell { index, common, shard: Mutex::new(shard) })
         };
         let cells: Box<[_]> = (0..shards).map(cell).collect();
         let weak = cells.iter().map(Arc::downgrade).collect();

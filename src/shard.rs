@@ -14,6 +14,8 @@
 mod counts;
 mod waits;
 
+use std::collections::BTreeSet;
+
 use hashbrown::HashTable;
 
 pub(crate) use self::counts::{Counts, Holds};
@@ -95,6 +97,8 @@ pub(crate) struct Shard {
     /// The timers of channels.
     ages: Wheel,
     remnants: Queue,
+    /// The oldest event of each channel that has any, if the hub lets the oldest of all go.
+    oldest: Option<BTreeSet<(u64, u32)>>,
     /// Records that are no channels.
     others: usize,
     floor: u64,
@@ -119,6 +123,7 @@ impl Shard {
             holds: Wheel::new(),
             ages: Wheel::new(),
             remnants: Queue::new(),
+            oldest: None,
             others: 0,
             floor: 0,
             now: 0,
@@ -129,6 +134,11 @@ impl Shard {
             spare_waits: 0,
             spare_channels: 0,
         }
+    }
+
+    /// A shard that can let the oldest of its events go.
+    pub(crate) fn with_order() -> Self {
+        Self { oldest: Some(BTreeSet::new()), ..Self::new() }
     }
 
     pub(crate) fn holds(&self) -> Holds {
@@ -275,9 +285,30 @@ impl Shard {
 
     fn evict(&mut self, key: u32, gone: &mut Evicted, by: impl FnOnce(&mut History, &mut Evicted)) {
         let (events, bytes) = (gone.len(), gone.weight);
-        by(&mut self.channels[key].history, gone);
+        let history = &mut self.channels[key].history;
+        let before = history.oldest();
+        by(history, gone);
+        let after = history.oldest();
         self.events -= gone.len() - events;
         self.bytes -= gone.weight - bytes;
+        if let Some(oldest) = self.oldest.as_mut().filter(|_| before != after) {
+            before.map(|sequence| oldest.remove(&(sequence, key)));
+            oldest.extend(after.map(|sequence| (sequence, key)));
+        }
+    }
+
+    /// The number of the oldest event in the shard.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        self.oldest.as_ref()?.first().map(|&(sequence, _)| sequence)
+    }
+
+    /// Lets the oldest event in the shard go.
+    pub(crate) fn evict_oldest(&mut self, gone: &mut Evicted) {
+        let first = self.oldest.as_ref().and_then(|oldest| oldest.first().copied());
+        if let Some((_, key)) = first {
+            self.evict(key, gone, History::evict_oldest);
+            self.retire(key);
+        }
     }
 
     /// Makes a channel of a remnant again.

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod common;
+#[path = "limits/oldest.rs"]
+mod oldest;
 #[path = "limits/room.rs"]
 mod room;
 

@@ -8,7 +8,7 @@ use crate::config::{Config, ConfigError};
 /// Sets the limits of a [`Hub`]; from [`Hub::builder`].
 ///
 /// At a limit there is a clear refusal, and nothing is evicted, except by a channel's own history,
-/// whose bounds say how much of the past it keeps.
+/// whose bounds say how much of the past it keeps, and where [`HubBuilder::evict_oldest`] says so.
 ///
 /// ```
 /// use std::time::Duration;
@@ -73,8 +73,14 @@ impl HubBuilder {
         /// channels had no events.
         history_age: Duration;
         /// How many bytes, counted as for `history_bytes`, all channels keep together. Default:
-        /// 256 MiB. An event that has no room beside what is held is refused.
+        /// 256 MiB. An event that has no room beside what is held is refused, or with
+        /// `evict_oldest` makes room.
         total_history_bytes: usize;
+        /// Whether the oldest events of all channels go when there is no room in
+        /// `total_history_bytes` for a new one. Then none is refused for it but one that is
+        /// heavier than all of that, and a client that has not seen what goes is told of a gap. Default: false, since who publishes much on one
+        /// channel could so empty all others.
+        evict_oldest: bool;
         /// The most events in the answer to one poll. Default: 100; zero counts as one. The rest is
         /// for the next poll.
         max_batch_events: usize;

@@ -47,7 +47,7 @@ impl Registry {
             return Err(PublishError::ChannelName { max_bytes: config.max_channel_name_bytes });
         }
         let (hash, cell) = self.locate(channel.as_str());
-        let mut stored = Stored::new(channel.clone(), event);
+        let (weight, mut stored) = (event.weight(), Stored::new(channel.clone(), event));
         // What is let go is dropped when the waits have been woken: nothing foreign comes before.
         let (mut gone, mut wakers) = (Evicted::default(), WakeList::default());
         let mut place =
@@ -61,6 +61,14 @@ impl Registry {
                 placed = place(true);
             }
         }
+        let mut old = Evicted::default();
+        // Invariant: with all others gone there is room, so that this ends.
+        let evicts = config.evict_oldest && weight <= config.total_history_bytes;
+        while let (true, Err(Short::Bytes)) = (evicts, &placed) {
+            // Others may be quicker to use what was freed.
+            self.evict_oldest(weight, &mut old);
+            placed = place(true);
+        }
         let placed = placed.map_err(|short| match short {
             Short::Bytes => PublishError::TotalHistory { max_bytes: config.total_history_bytes },
             Short::Channels | Short::Waits => PublishError::Channels { max: config.max_channels },
@@ -70,6 +78,25 @@ impl Registry {
         };
         let (woken, panics) = cell.wake_rest(hash, channel, sequence, State::Woken, wakers, ended);
         Ok((Published { cursor: self.common.cursor(sequence), woken }, timer, panics))
+    }
+
+    /// Lets the oldest events of all channels go until so much is freed, or nothing is left.
+    fn evict_oldest(&self, weight: usize, old: &mut Evicted) {
+        let enough = old.weight + weight;
+        while old.weight < enough {
+            let oldest = self.cells.iter().filter_map(|cell| Some((cell.lock().oldest()?, cell)));
+            let mut oldest: Vec<_> = oldest.collect();
+            oldest.sort_unstable_by_key(|&(sequence, _)| sequence);
+            let Some((_, cell)) = oldest.first() else { return };
+            // Until another shard has the oldest.
+            let until = oldest.get(1).map_or(u64::MAX, |&(sequence, _)| sequence);
+            let mut shard = cell.lock();
+            let before = old.weight;
+            while old.weight < enough && shard.oldest().is_some_and(|oldest| oldest < until) {
+                shard.evict_oldest(old);
+            }
+            self.common.give_back(old.weight - before);
+        }
     }
 
     /// Wakes who waits on a channel, without an event. Returns how many.

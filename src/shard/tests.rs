@@ -220,7 +220,7 @@ fn hash(name: usize) -> u64 {
 
 impl Fixture {
     fn new() -> Self {
-        let mut shard = Shard::new();
+        let mut shard = Shard::with_order();
         (shard.spare_waits, shard.spare_channels) = (PERMITS, NAMES.len());
         Self { shard, model: Model::default() }
     }

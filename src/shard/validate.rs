@@ -1,5 +1,9 @@
 //! Recounts every invariant of a shard, for tests.
 
+#![allow(clippy::indexing_slicing, reason = "slab keys: used only while their record lives")]
+
+use std::collections::BTreeSet;
+
 use super::Shard;
 use crate::waiters::State;
 
@@ -33,6 +37,11 @@ impl Shard {
             }
         }
         assert_eq!(waiters, self.waiters.len(), "each wait has its channel");
+        if let Some(oldest) = &self.oldest {
+            let of = |key| Some((self.channels[key].history.oldest()?, key));
+            let expected: BTreeSet<_> = self.channels.keys_from(0).filter_map(of).collect();
+            assert_eq!(*oldest, expected, "the oldest events are in order");
+        }
         assert_eq!(others, self.others, "what is no channel is counted");
         assert_eq!((events, bytes), (self.events, self.bytes), "the history is counted");
         let all: Vec<_> = self.waiters.keys_from(0).map(|key| &self.waiters[key]).collect();

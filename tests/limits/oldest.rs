@@ -1,0 +1,73 @@
+//! Where the oldest events make room for new ones, none is refused and nothing is lost in silence.
+
+use std::thread;
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_of_all_channels_go_if_that_is_asked_for() {
+    // Room for six events of ten bytes.
+    let weight = Event::OVERHEAD_BYTES + 10;
+    let event = |number: usize| Event::new(format!("{number:010}"));
+    for shards in [1, 64] {
+        let hub = hub(|hub| {
+            let hub = hub.total_history_bytes(6 * weight).max_payload_bytes(4 * weight);
+            hub.evict_oldest(true).shards(shards)
+        });
+        let (c, start) = (named("c", 3), hub.cursor());
+        for number in 0..6 {
+            hub.publish(&c[number % 3], event(number)).unwrap();
+        }
+        let seen = hub.cursor();
+        assert_eq!(whole(ask(&hub, &c, start)).len(), 6, "all fit");
+        // The oldest is on another channel than what comes.
+        hub.publish(&c[2], event(6)).unwrap();
+        assert_eq!(hub.stats().history_bytes, 6 * weight);
+        let left =
+            |name: usize| hub.channel_stats(&c[name]).map_or(0, |stats| stats.history_events);
+        assert_eq!([left(0), left(1), left(2)], [1, 2, 3]);
+        let missed = batch(ask(&hub, &c[..1], start));
+        assert!(missed.gap() && missed.len() == 1, "who has not seen it is told");
+        assert_eq!(whole(ask(&hub, &c[1..2], start)).len(), 2, "who has lost nothing is not");
+        assert_eq!(whole(ask(&hub, &c, seen)).len(), 1, "nor who has seen it");
+        // A large one takes the place of several, also that of all there is on a channel.
+        hub.publish(&c[0], "x".repeat(4 * weight - Event::OVERHEAD_BYTES)).unwrap();
+        assert_eq!([left(0), left(1), left(2)], [1, 0, 2]);
+        assert!(hub.stats().history_bytes <= 6 * weight);
+        // What cannot fit is refused, and costs nobody anything: bytes weigh more for their base64.
+        let before = hub.stats();
+        let refused = hub.publish(&c[0], vec![255; 4 * weight]);
+        assert_eq!(refused, Err(PublishError::TotalHistory { max_bytes: 6 * weight }));
+        assert_eq!(hub.stats(), before);
+        // And one alone may fill what there is.
+        for number in 7..1_000 {
+            hub.publish(&c[1], event(number)).unwrap();
+            assert!(hub.stats().history_bytes <= 6 * weight);
+        }
+        assert_eq!([left(0), left(1), left(2)], [0, 6, 0]);
+        c.iter().for_each(|c| _ = hub.delete(c));
+        assert_empty(&hub);
+    }
+}
+
+#[test]
+fn while_the_oldest_go_nobody_is_refused_and_the_total_holds() {
+    let weight = Event::OVERHEAD_BYTES + 8;
+    let hub =
+        hub(|hub| hub.total_history_bytes(20 * weight).max_payload_bytes(8).evict_oldest(true));
+    thread::scope(|scope| {
+        for publisher in 0..4 {
+            let hub = &hub;
+            scope.spawn(move || {
+                let c = named(&format!("{publisher} "), 5);
+                for number in 0..2_000_usize {
+                    hub.publish(&c[number % 5], format!("{number:08}")).unwrap();
+                }
+            });
+        }
+    });
+    let stats = hub.stats();
+    assert_eq!(stats.published, 8_000);
+    assert!((1..=20).contains(&stats.history_events), "{stats:?}");
+    assert!(stats.history_bytes <= 20 * weight);
+}
