@@ -26,15 +26,20 @@ pub(crate) struct Evicted {
 }
 
 impl Drop for Evicted {
-    /// Payloads may be anybody's memory, and run anybody's code when they are freed.
+    #[inline]
     fn drop(&mut self) {
-        for stored in self.first.take().into_iter().chain(self.rest.drain(..)) {
-            drop_alone(stored);
+        if self.first.is_some() {
+            self.drop_all();
         }
     }
 }
 
 impl Evicted {
+    /// Payloads may be anybody's memory, and run anybody's code when they are freed.
+    fn drop_all(&mut self) {
+        self.first.take().into_iter().chain(self.rest.drain(..)).for_each(drop_alone);
+    }
+
     fn push(&mut self, held: Held) {
         self.weight += held.stored.event.weight();
         match self.first {

@@ -148,6 +148,9 @@ pub use self::{
     wait::{Events, Wait},
 };
 
+#[doc = include_str!("../SECURITY.md")]
+pub mod security {}
+
 /// The code in the README, as tests.
 #[cfg(all(doctest, feature = "axum", feature = "etag", feature = "json"))]
 #[doc = include_str!("../README.md")]

@@ -28,7 +28,22 @@ impl WakeList {
 
     /// Wakes all. A waker that panics takes none of the others with it: its panic is handed back,
     /// for the caller to go on with when all work is done.
+    #[inline]
     pub(crate) fn wake(&mut self) -> Panics {
+        if self.is_empty() { Panics::default() } else { self.wake_all() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none() && self.rest.is_empty()
+    }
+
+    /// Wakers that are not woken are dropped, each by itself: one whose drop panics takes none of
+    /// the others, nor what is still to be done, with it.
+    fn drop_all(&mut self) {
+        self.first.take().into_iter().chain(self.rest.drain(..)).for_each(drop_alone);
+    }
+
+    fn wake_all(&mut self) -> Panics {
         let mut panics = Panics::default();
         for waker in self.first.take().into_iter().chain(self.rest.drain(..)) {
             if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| waker.wake())) {
@@ -40,11 +55,10 @@ impl WakeList {
 }
 
 impl Drop for WakeList {
-    /// Wakers that are not woken are dropped, each by itself: one whose drop panics takes none of
-    /// the others, nor what is still to be done, with it.
+    #[inline]
     fn drop(&mut self) {
-        for waker in self.first.take().into_iter().chain(self.rest.drain(..)) {
-            drop_alone(waker);
+        if !self.is_empty() {
+            self.drop_all();
         }
     }
 }
