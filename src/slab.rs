@@ -57,10 +57,12 @@ pub(crate) struct Slab<T> {
     spare: u32,
 }
 
+type Slots<T> = Box<[Option<T>; CHUNK_SLOTS as usize]>;
+
 /// The header of up to [`CHUNK_SLOTS`] records.
 struct Chunk<T> {
-    /// Empty when the chunk is bare. `Option` costs nothing for a record with a niche.
-    slots: Box<[Option<T>]>,
+    /// None when the chunk is bare. `Option` costs nothing for a record with a niche.
+    slots: Option<Slots<T>>,
     /// Invariant: bit `i` is set exactly when slot `i` holds a record.
     occupied: u64,
     /// Neighbours in the list of partial or of bare chunks, `NIL` at its ends.
@@ -83,7 +85,8 @@ impl<T> Slab<T> {
         let index = self.open_chunk();
         let chunk = self.chunks.get_mut(index as usize).expect(LISTED);
         let slot = chunk.occupied.trailing_ones();
-        *chunk.slots.get_mut(slot as usize).expect(STORED) = Some(value);
+        *chunk.slots.as_mut().and_then(|slots| slots.get_mut(slot as usize)).expect(STORED) =
+            Some(value);
         chunk.occupied |= 1 << slot;
         if chunk.occupied == FULL {
             unlink(&mut self.chunks, &mut self.partial, index);
@@ -96,7 +99,7 @@ impl<T> Slab<T> {
     pub(crate) fn remove(&mut self, key: u32) -> Option<T> {
         let (index, slot) = split(key);
         let chunk = self.chunks.get_mut(index as usize)?;
-        let value = chunk.slots.get_mut(slot as usize)?.take()?;
+        let value = chunk.slots.as_mut()?.get_mut(slot as usize)?.take()?;
         let was_full = chunk.occupied == FULL;
         chunk.occupied &= !(1 << slot);
         let is_empty = chunk.occupied == 0;
@@ -113,13 +116,13 @@ impl<T> Slab<T> {
     /// The record of `key`, or `None` when there is none.
     pub(crate) fn get(&self, key: u32) -> Option<&T> {
         let (index, slot) = split(key);
-        self.chunks.get(index as usize)?.slots.get(slot as usize)?.as_ref()
+        self.chunks.get(index as usize)?.slots.as_ref()?.get(slot as usize)?.as_ref()
     }
 
     /// The record of `key`, or `None` when there is none.
     pub(crate) fn get_mut(&mut self, key: u32) -> Option<&mut T> {
         let (index, slot) = split(key);
-        self.chunks.get_mut(index as usize)?.slots.get_mut(slot as usize)?.as_mut()
+        self.chunks.get_mut(index as usize)?.slots.as_mut()?.get_mut(slot as usize)?.as_mut()
     }
 
     /// How many records live.
@@ -140,7 +143,7 @@ impl<T> Slab<T> {
     /// How many slots there is memory for now. Looks at every chunk.
     #[cfg(test)]
     pub(crate) fn slots(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.slots.len()).sum()
+        self.chunks.iter().flat_map(|chunk| &chunk.slots).map(|slots| slots.len()).sum()
     }
 
     /// A chunk with room, which is the first of the partial ones on return.
@@ -157,7 +160,9 @@ impl<T> Slab<T> {
 
     /// Allocates storage for a bare chunk, or for a new one when none is bare.
     fn furnish_chunk(&mut self) -> u32 {
-        let slots = (0..CHUNK_SLOTS).map(|_| None).collect();
+        // Not an array first: that would stand on the stack.
+        let slots: Box<[_]> = (0..CHUNK_SLOTS).map(|_| None).collect();
+        let slots = slots.try_into().ok();
         let index = self.bare;
         if index != NIL {
             unlink(&mut self.chunks, &mut self.bare, index);
@@ -179,14 +184,14 @@ impl<T> Slab<T> {
         // The spare is the lower one: a high spare would keep the headers below it alive.
         let freed = self.spare.max(index);
         self.spare = self.spare.min(index);
-        self.chunks.get_mut(freed as usize).expect(LISTED).slots = Box::default();
+        self.chunks.get_mut(freed as usize).expect(LISTED).slots = None;
         link(&mut self.chunks, &mut self.bare, freed);
         self.trim();
     }
 
     /// Gives the headers of bare chunks at the end back.
     fn trim(&mut self) {
-        while self.chunks.last().is_some_and(|chunk| chunk.slots.is_empty()) {
+        while self.chunks.last().is_some_and(|chunk| chunk.slots.is_none()) {
             // The cast is exact: `furnish_chunk` made no more chunks than MAX_CHUNKS.
             let last = (self.chunks.len() - 1) as u32;
             unlink(&mut self.chunks, &mut self.bare, last);

@@ -15,6 +15,13 @@ pub(crate) struct WakeList {
 }
 
 impl WakeList {
+    /// So many of the same.
+    pub(crate) fn of(waker: &Waker, count: usize) -> Self {
+        let mut wakers = Self::default();
+        (0..count).for_each(|_| wakers.push(Some(waker.clone())));
+        wakers
+    }
+
     pub(crate) fn push(&mut self, waker: Option<Waker>) {
         match self.first {
             None => self.first = waker,
@@ -40,7 +47,9 @@ impl WakeList {
     /// Wakers that are not woken are dropped, each by itself: one whose drop panics takes none of
     /// the others, nor what is still to be done, with it.
     fn drop_all(&mut self) {
-        self.first.take().into_iter().chain(self.rest.drain(..)).for_each(drop_alone);
+        while let Some(waker) = self.pop() {
+            drop_alone(waker);
+        }
     }
 
     fn wake_all(&mut self) -> Panics {
@@ -66,13 +75,6 @@ impl Drop for WakeList {
 /// Drops something foreign. Its panic has been reported by the panic hook, and ends here.
 pub(crate) fn drop_alone<T>(foreign: T) {
     let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(foreign)));
-}
-
-impl FromIterator<Waker> for WakeList {
-    fn from_iter<I: IntoIterator<Item = Waker>>(wakers: I) -> Self {
-        let mut wakers = wakers.into_iter();
-        Self { first: wakers.next(), rest: wakers.collect() }
-    }
 }
 
 /// The first panic of a foreign waker, if there was one.

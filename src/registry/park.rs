@@ -192,7 +192,7 @@ impl Parts {
     ) -> Result<Option<Waited>, (Short, Wanted)> {
         let (parts, slots) = self.split();
         let parks = if ask.deadline.is_some() { parts.len() } else { 0 };
-        let mut wakers: WakeList = iter::repeat_n(waker, parks).cloned().collect();
+        let mut wakers = WakeList::of(waker, parks);
         let mut gone = Evicted::default();
         let mut poll = Poll::lock(parts, slots, ask.max_events);
         poll.frugal = frugal;
@@ -210,7 +210,7 @@ impl Parts {
     /// Looks at a parked poll that is polled again: its outcome, or none while it stays parked.
     pub(crate) fn resume(&mut self, max_events: usize, waker: &Waker) -> Option<Waited> {
         let (parts, slots) = self.split();
-        let mut wakers: WakeList = iter::repeat_n(waker, parts.len()).cloned().collect();
+        let mut wakers = WakeList::of(waker, parts.len());
         let mut old = WakeList::default();
         let mut poll = Poll::lock(parts, slots, max_events);
         let ended = poll.resume(&mut wakers, &mut old);
