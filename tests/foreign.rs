@@ -14,8 +14,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::{Request, Response, request::Parts};
+use http_body_util::Empty;
 use tokio::runtime::Builder;
-use tower_longpoll::{Channel, Hub, Wait, Waited};
+use tower::{Layer, Service, service_fn};
+use tower_longpoll::{Channel, Hub, LongPollLayer, Wait, Waited, http::Routed};
 
 #[derive(Default)]
 struct Count(AtomicUsize);
@@ -165,4 +168,47 @@ fn no_channels_allowed_means_none_however_often_one_is_named() {
     let mut wait = Box::pin(hub.wait([channel("a"), channel("a")]));
     let ended = wait.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(ended, std::task::Poll::Ready(Waited::Refused { .. })), "{ended:?}");
+}
+
+type Route = fn(&Parts) -> Routed;
+
+/// Whether a poll of this layer panics.
+fn panics(hub: &Hub, layer: LongPollLayer<Route>, cursor: &str) -> bool {
+    let inner = service_fn(|_: Request<()>| async {
+        Ok::<_, std::convert::Infallible>(Response::new(Empty::<Bytes>::new()))
+    });
+    let poll = || {
+        let request = Request::get(format!("/?wait=0{cursor}")).body(()).unwrap();
+        let mut answer = Box::pin(layer.layer(inner).call(request));
+        _ = answer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    };
+    let panicked = catch_unwind(AssertUnwindSafe(poll)).is_err();
+    assert_eq!(hub.stats().parked, 0, "nothing is left of it");
+    panicked
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closure_that_panics_costs_nobody_but_its_caller() {
+    type Row =
+        (&'static str, Route, fn(LongPollLayer<Route>) -> LongPollLayer<Route>, &'static str);
+    const ROUTE: Route = |_| Routed::Poll(channel("a"));
+    const PANIC: fn(&Parts) -> Option<String> = |_| panic!("a key");
+    let rows: [Row; 7] = [
+        ("route", |_| panic!("a route"), |layer| layer, ""),
+        ("supersede_by", ROUTE, |layer| layer.supersede_by(PANIC), ""),
+        ("damp_by", ROUTE, |layer| layer.damp_by(Duration::from_secs(1), PANIC), ""),
+        ("on_events", ROUTE, |layer| layer.on_events(|_| panic!("events")), "&cursor=oldest"),
+        ("on_timeout", ROUTE, |layer| layer.on_timeout(|_| panic!("a timeout")), ""),
+        ("on_invalid", ROUTE, |layer| layer.on_invalid(|_| panic!("invalid")), "&cursor=x"),
+        ("on_refused", |_| Routed::PollAny(vec![]), |layer| layer.on_refused(|_| panic!()), ""),
+    ];
+    let hub = Hub::new();
+    hub.publish(&channel("a"), "news").unwrap();
+    for (row, route, set, cursor) in rows {
+        let layer = set(LongPollLayer::new(hub.clone(), route));
+        assert!(panics(&hub, layer, cursor), "{row}");
+        let (mut parked, _) = park(&hub, "other");
+        hub.publish(&channel("other"), "goes on").unwrap();
+        assert!(!parks(&mut parked, Waker::noop()), "{row}: the hub goes on");
+    }
 }
