@@ -80,7 +80,8 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// [`EventError::NotSerializable`] when `value` has no form in JSON.
+    /// [`EventError::NotSerializable`] when `value` has no form in JSON, or one of more than 124
+    /// levels.
     #[cfg(feature = "json")]
     pub fn json<T: serde_core::Serialize + ?Sized>(value: &T) -> Result<Self, EventError> {
         let payload = json::serialize(value)?;
@@ -181,7 +182,8 @@ pub enum EventError {
     /// The content type is not one.
     ContentType,
     /// The content type is JSON but the payload is not. Also refused is JSON that common parsers
-    /// choke on: unpaired surrogates, numbers beyond an `f64`, and more than 128 levels.
+    /// choke on: unpaired surrogates, numbers beyond an `f64`, and more than 124 levels,
+    /// to which the reply adds three.
     NotJson {
         /// The line of the first fault, counted from 1.
         line: usize,
@@ -288,6 +290,7 @@ impl fmt::Debug for Entry {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -328,6 +331,26 @@ mod tests {
             }
         }
         assert!(Event::typed("{", "text/plain").is_ok_and(|event| !event.is_json()));
+    }
+
+    #[cfg(feature = "json")]
+    #[test]
+    fn json_is_only_as_deep_as_can_be_read_within_a_reply() {
+        let nested = |levels: usize| {
+            // Brackets in strings open nothing.
+            let text = format!("\n{}\"[{{\\\"[\"{}", "[".repeat(levels), "]".repeat(levels));
+            (Event::typed(text.clone(), "application/json"), text)
+        };
+        let (deepest, text) = nested(124);
+        assert!(deepest.is_ok());
+        let reply = format!(r#"{{"events":[{{"data":{text}}}]}}"#);
+        let value = serde_json::from_str::<serde_json::Value>(&reply).expect("it can be read");
+        assert_eq!(nested(125).0, Err(EventError::NotJson { line: 2, column: 125 }));
+        let deeper = serde_json::json!([[value["events"][0]["data"]]]);
+        assert!(Event::json(&value["events"][0]["data"]).is_ok());
+        assert!(matches!(Event::json(&deeper), Err(EventError::NotSerializable { .. })));
+        let wide = format!("[{}[]]", "[],".repeat(1_000));
+        assert!(Event::typed(wide, "application/json").is_ok());
     }
 
     #[cfg(feature = "json")]

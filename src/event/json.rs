@@ -8,17 +8,48 @@ use serde_core::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use super::EventError;
 
 pub(super) fn serialize<T: serde_core::Serialize + ?Sized>(value: &T) -> Result<Bytes, EventError> {
-    let written = serde_json::to_vec(value);
-    written
-        .map(Bytes::from)
-        .map_err(|error| EventError::NotSerializable { reason: error.to_string() })
+    let error = |reason: String| EventError::NotSerializable { reason };
+    let written = serde_json::to_vec(value).map_err(|fault| error(fault.to_string()))?;
+    match too_deep(&written) {
+        None => Ok(written.into()),
+        Some(_) => Err(error(format!("more than {MAX_LEVELS} levels"))),
+    }
 }
 
 pub(super) fn check(payload: &[u8]) -> Result<(), EventError> {
     match serde_json::from_slice(payload) {
-        Ok(Checked) => Ok(()),
-        Err(error) => Err(EventError::NotJson { line: error.line(), column: error.column() }),
+        Ok(Checked) => {}
+        Err(error) => {
+            return Err(EventError::NotJson { line: error.line(), column: error.column() });
+        }
     }
+    too_deep(payload).map_or(Ok(()), |before| {
+        let lines = before.split(|&byte| byte == b'\n');
+        let (line, column) = (lines.clone().count(), lines.last().map_or(0, <[u8]>::len) + 1);
+        Err(EventError::NotJson { line, column })
+    })
+}
+
+/// Three less than common parsers read: that many the reply adds around a payload. One that is
+/// deeper would keep its readers from the whole batch.
+const MAX_LEVELS: usize = 124;
+
+/// What stands before the bracket that opens one level too many, in what is known to be JSON.
+fn too_deep(json: &[u8]) -> Option<&[u8]> {
+    let (mut level, mut is_string, mut is_escaped) = (0_usize, false, false);
+    let place = json.iter().position(|byte| {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => is_string = !is_string,
+            _ if is_string => {}
+            b'[' | b'{' => level += 1,
+            b']' | b'}' => level = level.saturating_sub(1),
+            _ => {}
+        }
+        level > MAX_LEVELS
+    });
+    json.get(..place?)
 }
 
 /// The length of a payload as a string in JSON, without the quotes, or as base64 if it is no text;
