@@ -16,6 +16,8 @@ mod park;
 mod poll;
 mod publish;
 mod quota;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 use std::{
     hash::BuildHasher,

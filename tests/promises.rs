@@ -1,6 +1,8 @@
 //! The promises that a hub makes about one wait and all of them.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+#[path = "promises/clock.rs"]
+mod clock;
 mod common;
 #[path = "promises/ending.rs"]
 mod ending;

@@ -24,8 +24,9 @@ pub(super) fn check(payload: &[u8]) -> Result<(), EventError> {
         }
     }
     too_deep(payload).map_or(Ok(()), |before| {
-        let lines = before.split(|&byte| byte == b'\n');
-        let (line, column) = (lines.clone().count(), lines.last().map_or(0, <[u8]>::len) + 1);
+        let mut lines = before.rsplit(|&byte| byte == b'\n');
+        let column = lines.next().map_or(0, <[u8]>::len) + 1;
+        let line = lines.count() + 1;
         Err(EventError::NotJson { line, column })
     })
 }
