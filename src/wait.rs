@@ -23,6 +23,8 @@ use crate::{
 /// Nothing happens before it is first polled: then it is answered from the history if that has
 /// anything for it, else it is registered, and its hold begins. Dropping it at any moment frees all
 /// that it held; events that it was woken for but did not return stay in the history.
+/// One that is never dropped ([`std::mem::forget`]) counts against the limits for as long as the hub
+/// lives.
 ///
 /// Its outcome is a [`Waited`]. An event that is ready wins a tie against the deadline. Once it has
 /// returned its outcome it is pending for ever.
