@@ -24,6 +24,7 @@
 //! | timed out | 204 | 200 without events |
 //! | gap | as events, or 204, and `longpoll-gap: true` | the same, and `"gap":true` |
 //! | channel deleted | 410 | 410 |
+//! | superseded by a newer poll, or its channel touched | as timed out | the same |
 //! | drained while parked | as timed out; `connection: close` on HTTP/1 | the same |
 //! | refused: draining, or a limit | 503, `retry-after` | the same |
 //! | malformed cursor, wait, channel, body | 400, naming the field | the same |

@@ -135,7 +135,8 @@ impl Hub {
     /// Returns how many, as [`Published::woken`] counts them. Nothing is stored; whoever comes later is
     /// not told.
     ///
-    /// Waits end as [`Waited::Touched`](crate::Waited::Touched). If a waker of a woken wait panics,
+    /// Waits end as [`Waited::Touched`](crate::Waited::Touched), polls over HTTP as if their hold had
+    /// run out; requests that are watched are looked at again. If a waker of a woken wait panics,
     /// all others are woken first and the panic goes on here; tokio's do not.
     pub fn touch(&self, channel: &Channel) -> usize {
         let (woken, panics) = self.registry.touch(channel);

@@ -288,12 +288,14 @@ impl Shard {
         let history = &mut self.channels[key].history;
         let before = history.oldest();
         by(history, gone);
-        let after = history.oldest();
         self.events -= gone.len() - events;
         self.bytes -= gone.weight - bytes;
-        if let Some(oldest) = self.oldest.as_mut().filter(|_| before != after) {
-            before.map(|sequence| oldest.remove(&(sequence, key)));
-            oldest.extend(after.map(|sequence| (sequence, key)));
+        if let Some(oldest) = &mut self.oldest {
+            let after = history.oldest();
+            if before != after {
+                before.map(|sequence| oldest.remove(&(sequence, key)));
+                oldest.extend(after.map(|sequence| (sequence, key)));
+            }
         }
     }
 

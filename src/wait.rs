@@ -4,7 +4,6 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -99,16 +98,13 @@ impl Wait {
     /// polled.
     pub fn supersede_by(mut self, key: impl AsRef<str>) -> Self {
         self.state = match std::mem::replace(&mut self.state, State::Ended(None)) {
-            State::New(parts) => {
-                let common = Arc::clone(parts.common());
-                parts.with_key(key.as_ref()).map_or_else(
-                    |reason| {
-                        common.count_refused();
-                        State::Refused(reason, common.present())
-                    },
-                    State::New,
-                )
-            }
+            State::New(parts) => match parts.with_key(key.as_ref()) {
+                Ok(parts) => State::New(parts),
+                Err((reason, parts)) => {
+                    parts.common().count_refused();
+                    State::Refused(reason, parts.common().present())
+                }
+            },
             state => state,
         };
         self

@@ -182,22 +182,20 @@ pub(super) fn answer<B: Body>(
     own
 }
 
-/// Header fields that describe the body that is not sent.
-const OF_THE_BODY: [HeaderName; 13] = [
+/// Header fields that describe a body, and make no sense without it.
+pub(super) const OF_THE_BODY: [HeaderName; 8] = [
     ACCEPT_RANGES,
-    AGE,
-    CACHE_CONTROL,
     CONTENT_ENCODING,
     CONTENT_LANGUAGE,
     CONTENT_LENGTH,
-    CONTENT_LOCATION,
     CONTENT_RANGE,
     CONTENT_TYPE,
-    ETAG,
-    EXPIRES,
     LAST_MODIFIED,
     TRANSFER_ENCODING,
 ];
+
+/// Header fields that say which state of a resource a response shows, and for how long.
+const OF_THE_STATE: [HeaderName; 5] = [AGE, CACHE_CONTROL, CONTENT_LOCATION, ETAG, EXPIRES];
 
 /// A reply with those of the header fields of a response that still make sense.
 pub(super) fn in_place_of<B>(
@@ -205,7 +203,7 @@ pub(super) fn in_place_of<B>(
     mut reply: Response<ReplyBody>,
 ) -> Response<ReplyBody> {
     let mut kept: HeaderMap = own.into_parts().0.headers;
-    for name in OF_THE_BODY {
+    for name in OF_THE_BODY.into_iter().chain(OF_THE_STATE) {
         kept.remove(name);
     }
     // The reply's own fields replace those of the same name.

@@ -57,7 +57,8 @@ use crate::{channel::Channel, hub::Hub, turns::Turns};
 /// happens between two requests needs no cursor: the `etag` says what the client has seen.
 ///
 /// - Requests that are not willing to wait, have no `if-none-match`, or are no `GET` of a resource
-///   that the [`Route`] names, pass untouched. So does every other answer, such as a 404.
+///   that the [`Route`] names, pass untouched, and the route is not even asked: what it refuses is
+///   refused to those who wait only. So does every other answer pass, such as a 404.
 /// - While a request is parked, its head and that of the last answer are kept, no body and no
 ///   future of the handler. The handler runs with the same head (extensions included) and an empty
 ///   body, [`Default`] of the body type; a clone of the inner service is asked whether it is ready
@@ -144,8 +145,9 @@ impl<R> WatchLayer<R> {
 
     /// Gives answers that have no `etag` a strong one, by hashing their bodies. Default: off.
     ///
-    /// Only of a 200 whose body says that it has at most `max_bytes`: larger ones, and streams that
-    /// do not know how long they are, pass untouched and are never held. All `GET`s of the route's
+    /// Only of a 200 whose body says that it has at most `max_bytes`, and has them in at most 1,024
+    /// pieces: larger ones, and streams that do not know how long they are, pass untouched and are
+    /// never held. All `GET`s of the route's
     /// resources are hashed, and answered with 304 if the client has the body already, whether they
     /// are willing to wait or not. The tag is the same on all servers and after a restart.
     #[cfg(feature = "etag")]

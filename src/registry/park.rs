@@ -126,16 +126,16 @@ impl Parts {
         Self::Many(parts.into(), slots)
     }
 
-    /// Adds the key that only the newest wait has.
-    pub(crate) fn with_key(self, key: &str) -> Result<Self, Refused> {
-        let common = Arc::clone(self.common());
+    /// Adds the key that only the newest wait has, or says why not.
+    pub(crate) fn with_key(self, key: &str) -> Result<Self, (Refused, Self)> {
+        let common = self.common();
         let max_bytes = common.config.max_channel_name_bytes;
         if key.len() > max_bytes {
-            return Err(Refused::Key { max_bytes });
+            return Err((Refused::Key { max_bytes }, self));
         }
         let channel = Channel::key(key);
         let (hash, index) = common.locate(channel.as_str());
-        // If the shard is gone, so is every other wait that could have the key.
+        // If the shard is gone, so are the hub and every other wait that is parked with the key.
         let Ok(Some(cell)) = common.cell(index) else { return Ok(self) };
         let mut parts = match self {
             Self::One(part, _) => vec![part],

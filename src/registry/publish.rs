@@ -8,7 +8,7 @@ use crate::{
     event::{Event, Stored},
     history::{Bounds, Evicted, Held},
     outcome::{PublishError, Published},
-    shard::{Ended, Short},
+    shard::{BATCH, Ended, Short},
     sync::Ordering,
     waiters::State,
     wake::{Panics, WakeList},
@@ -92,7 +92,10 @@ impl Registry {
             let until = oldest.get(1).map_or(u64::MAX, |&(sequence, _)| sequence);
             let mut shard = cell.lock();
             let before = old.weight;
-            while old.weight < enough && shard.oldest().is_some_and(|oldest| oldest < until) {
+            for _ in 0..BATCH {
+                if old.weight >= enough || shard.oldest().is_none_or(|oldest| oldest >= until) {
+                    break;
+                }
                 shard.evict_oldest(old);
             }
             self.common.give_back(old.weight - before);

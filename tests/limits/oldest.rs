@@ -50,6 +50,26 @@ async fn the_oldest_of_all_channels_go_if_that_is_asked_for() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn one_event_takes_the_place_of_as_many_as_it_must_and_no_more() {
+    let weight = Event::OVERHEAD_BYTES + 10;
+    for shards in [1, 64] {
+        let hub = hub(|hub| {
+            let hub = hub.total_history_bytes(200 * weight).max_payload_bytes(150 * weight);
+            hub.evict_oldest(true).shards(shards)
+        });
+        let (c, start) = (named("c", 7), hub.cursor());
+        for number in 0..200 {
+            hub.publish(&c[number % 7], Event::new(format!("{number:010}"))).unwrap();
+        }
+        hub.publish(&c[0], "x".repeat(150 * weight - Event::OVERHEAD_BYTES)).unwrap();
+        assert_eq!((hub.stats().history_events, hub.stats().history_bytes), (51, 200 * weight));
+        let left = hub.wait(&c).since(start).max_events(1_000).hold(Duration::ZERO).await;
+        let oldest = batch(left).entries()[0].payload().clone();
+        assert_eq!(oldest, "0000000150", "the oldest went first, whichever their channel");
+    }
+}
+
 #[test]
 fn while_the_oldest_go_nobody_is_refused_and_the_total_holds() {
     let weight = Event::OVERHEAD_BYTES + 8;

@@ -38,6 +38,19 @@ async fn a_body_is_hashed_up_to_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_is_hashed_up_to_so_many_pieces() {
+    for (pieces, hashed) in [(1_024, true), (1_025, false), (5_000, false)] {
+        let make = move || {
+            let empty = (1..pieces).map(|_| data(""));
+            Content::of(empty.chain([data("end")])).claiming(3)
+        };
+        let answer = plain(make);
+        assert_eq!(tag(&answer).is_some(), hashed, "{pieces}");
+        assert_eq!(text(answer.into_body()), "end", "{pieces}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_tag_is_of_the_bytes_alone_and_the_same_everywhere() {
     let one = tag(&plain(|| Content::new("abc"))).unwrap();
     let cut = plain(|| Content::of([data("a"), data(""), data("bc")]).claiming(3));

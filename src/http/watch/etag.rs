@@ -3,16 +3,16 @@
 #[cfg(feature = "etag")]
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
-    header::{
-        ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE,
-        CONTENT_TYPE, ETAG, IF_NONE_MATCH, LAST_MODIFIED, TRANSFER_ENCODING,
-    },
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{ETAG, IF_NONE_MATCH},
     response::Parts,
 };
 use http_body::Body;
 
-use crate::http::{ahead::Ahead, hold::Hold};
+use crate::http::{
+    ahead::Ahead,
+    hold::{Hold, OF_THE_BODY},
+};
 
 /// Whether a response tells a client nothing that it has not got: 304, or a 200 with an entity tag
 /// that the request's `if-none-match` lists.
@@ -46,19 +46,7 @@ fn opaque(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((quoted.get(..end)?, quoted.get(end + 1..)?))
 }
 
-/// What describes a body, and is not sent without it (RFC 9110, section 15.4.5).
-const OF_THE_BODY: [HeaderName; 8] = [
-    ACCEPT_RANGES,
-    CONTENT_ENCODING,
-    CONTENT_LANGUAGE,
-    CONTENT_LENGTH,
-    CONTENT_RANGE,
-    CONTENT_TYPE,
-    LAST_MODIFIED,
-    TRANSFER_ENCODING,
-];
-
-/// Makes a 304 of a response.
+/// Makes a 304 of a response: what describes the body goes (RFC 9110, section 15.4.5).
 pub(super) fn not_modified(mut head: Parts) -> Response<()> {
     // It has been held.
     head.extensions.remove::<Hold>();
@@ -88,6 +76,7 @@ pub(super) fn set<B: Body>(_: &mut HeaderMap, _: &Ahead<B>) {}
 #[cfg(feature = "etag")]
 fn strong<'a>(headers: &HeaderMap, body: impl Iterator<Item = &'a Bytes>) -> HeaderValue {
     use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+    use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE};
     use sha2::{Digest, Sha256};
 
     let mut hash = Sha256::new();
@@ -144,7 +133,7 @@ mod tests {
     fn an_entity_tag_depends_on_the_bytes_and_on_what_they_mean() {
         let tag = |content_type: &'static str, parts: &[&'static str]| {
             let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(content_type));
             let parts: Vec<_> = parts.iter().map(|part| bytes::Bytes::from(*part)).collect();
             strong(&headers, parts.iter())
         };
