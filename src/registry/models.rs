@@ -87,6 +87,75 @@ fn publisher(
     spawn(move || publish(&registry, &channel, text))
 }
 
+/// A registry of one shard, a channel, and a client that is about to poll it.
+fn with_client() -> (Arc<Registry>, Channel, Client) {
+    let registry = registry(1);
+    let channel = channel_on(&registry, 0);
+    let client = Client::new(&registry, [&channel]);
+    (registry, channel, client)
+}
+
+/// The same, with the client parked until tick 9.
+fn with_parked() -> (Arc<Registry>, Channel, Client) {
+    let (registry, channel, mut client) = with_client();
+    assert!(client.start(9).is_none());
+    (registry, channel, client)
+}
+
+/// Three clients, parked: one more than a batch.
+fn three_parked(registry: &Registry, channel: &Channel) -> [Client; 3] {
+    [(); 3].map(|()| {
+        let mut client = Client::new(registry, [channel]);
+        assert!(client.start(9).is_none());
+        client
+    })
+}
+
+/// A client that was woken once, for an answer of this kind.
+#[track_caller]
+fn ends_once(client: &mut Client, is_end: fn(&Waited) -> bool) {
+    assert_eq!(client.rung(), 1);
+    assert!(is_end(&client.wake_up()));
+}
+
+/// A client that parked while others were ended: it has ended like them, or hears the next event.
+#[track_caller]
+fn ends_or_waits_on(
+    registry: &Registry,
+    channel: &Channel,
+    later: &mut Client,
+    is_end: fn(&Waited) -> bool,
+) {
+    if later.rung() > 0 {
+        assert!(is_end(&later.wake_up()));
+    } else {
+        let sent = publish(registry, channel, "a");
+        let answer = later.wake_up();
+        assert_eq!(later.heard(&answer), [sent]);
+    }
+}
+
+/// A client that polled from now on beside an event: it was woken for it, or has not missed it.
+#[track_caller]
+fn hears_it_or_times_out(registry: &Registry, client: &mut Client, sent: (u64, &str)) {
+    if client.rung() == 0 {
+        // Were the event news to it, the answer at its end would be the event.
+        turn(registry, 9);
+        assert!(matches!(client.wake_up(), Waited::TimedOut { .. }), "not woken, not wanted");
+    } else {
+        let answer = client.wake_up();
+        assert_eq!(client.heard(&answer), [sent]);
+    }
+    assert_eq!(client.rung(), 1);
+}
+
+/// Catches up, and has been told exactly this.
+#[track_caller]
+fn hears_all(client: &mut Client, sent: &[(u64, &str)]) {
+    client.catch_up();
+    assert_eq!((client.told(), client.gaps()), (sent.to_vec(), 0));
+}
+
 /// Does all that is due.
 fn turn(registry: &Registry, now: u64) {
     for cell in &registry.cells {

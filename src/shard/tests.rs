@@ -1,9 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod model;
+
 use std::{sync::Arc, task::Waker};
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 
+use self::model::{Bell, Broadcast, Model, Wait};
 use super::*;
 use crate::event::{Event, Stored};
 use crate::{waiters::State, wake::WakeList};
@@ -76,135 +79,6 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (any::<Index>(), hold()).prop_map(|(wait, over)| Step::Drain { wait, over }),
         1 => Just(Step::ForgetRemnants),
     ]
-}
-
-/// An event that was published at any time.
-struct Sent {
-    name: usize,
-    sequence: u64,
-    expires: u64,
-    weight: usize,
-    is_gone: bool,
-}
-
-struct Wait {
-    name: usize,
-    /// None if the lead stands elsewhere.
-    deadline: Option<u64>,
-    is_draining: bool,
-    registered: u64,
-    state: State,
-    /// Where the shard has it.
-    key: u32,
-    bell: Arc<Bell>,
-}
-
-/// Waits to be ended, from before a sequence number.
-struct Broadcast {
-    name: usize,
-    before: u64,
-    state: State,
-}
-
-/// All that ever happened, searched from end to end for every answer.
-#[derive(Default)]
-struct Model {
-    now: u64,
-    sequence: u64,
-    sent: Vec<Sent>,
-    /// In the order in which they registered.
-    waits: Vec<Wait>,
-    broadcasts: Vec<Broadcast>,
-    /// Whether a gap may have been told of that was not the client's own.
-    forgot_early: bool,
-}
-
-#[derive(Default)]
-struct Bell(std::sync::atomic::AtomicUsize);
-
-impl std::task::Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    }
-}
-
-impl Model {
-    fn held(&self, name: usize) -> impl Iterator<Item = &Sent> {
-        self.sent.iter().filter(move |sent| sent.name == name && !sent.is_gone)
-    }
-
-    /// Lets the oldest events of a channel go for as long as `enough` says no.
-    fn let_go(&mut self, name: usize, enough: impl Fn(&[&Sent]) -> bool) {
-        loop {
-            let held: Vec<_> = self.held(name).collect();
-            if held.is_empty() || enough(&held) {
-                return;
-            }
-            let oldest = held[0].sequence;
-            let oldest = self.sent.iter_mut().find(|sent| sent.sequence == oldest);
-            oldest.unwrap().is_gone = true;
-        }
-    }
-
-    fn expire(&mut self, name: usize) {
-        let now = self.now;
-        self.let_go(name, |held| now < held[0].expires);
-    }
-
-    fn publish(&mut self, name: usize, expires: u64, weight: usize) {
-        self.sequence += 1;
-        let (sequence, is_gone) = (self.sequence, false);
-        self.sent.push(Sent { name, sequence, expires, weight, is_gone });
-        self.let_go(name, |held| {
-            let weight: usize = held.iter().map(|sent| sent.weight).sum();
-            held.len() == 1 || held.len() <= BOUNDS.events && weight <= BOUNDS.bytes
-        });
-    }
-
-    /// Ends a batch of waits; true if there are more.
-    fn end(&mut self, Broadcast { name, before, state }: &Broadcast) -> bool {
-        let is_meant = |wait: &&mut Wait| {
-            wait.name == *name && wait.state == State::Parked && wait.registered < *before
-        };
-        let mut meant: Vec<_> = self.waits.iter_mut().filter(is_meant).collect();
-        meant.iter_mut().take(BATCH).for_each(|wait| wait.state = *state);
-        meant.len() > BATCH
-    }
-
-    fn turn(&mut self) {
-        for wait in &mut self.waits {
-            if wait.state == State::Parked && wait.deadline.is_some_and(|due| due <= self.now) {
-                wait.state = if wait.is_draining { State::Drained } else { State::Expired };
-            }
-        }
-        (0..NAMES.len()).for_each(|name| self.expire(name));
-    }
-
-    fn is_there(&self, name: usize) -> bool {
-        self.held(name).next().is_some() || self.waits.iter().any(|wait| wait.name == name)
-    }
-
-    fn holds(&self) -> Holds {
-        let held = || self.sent.iter().filter(|sent| !sent.is_gone);
-        Holds {
-            waits: self.waits.iter().filter(|wait| wait.deadline.is_some()).count(),
-            channels: (0..NAMES.len()).filter(|&name| self.is_there(name)).count(),
-            events: held().count(),
-            bytes: held().map(|sent| sent.weight).sum(),
-        }
-    }
-
-    /// Whether a client that has seen all up to `since` has missed an event of the channel.
-    fn has_missed(&self, name: usize, since: u64) -> bool {
-        let missed = |sent: &Sent| sent.name == name && sent.is_gone && since < sent.sequence;
-        self.sent.iter().any(missed)
-    }
-
-    /// Whether something was published after `since` that is too old by now, on any channel: then
-    /// the shard need not know any more what the client has missed.
-    fn is_old(&self, since: u64) -> bool {
-        self.sent.iter().any(|sent| since < sent.sequence && sent.expires <= self.now)
-    }
 }
 
 /// A shard, and what it should do.
@@ -410,7 +284,7 @@ impl Fixture {
         assert_eq!(shard.spare_waits, PERMITS - is.waits, "who leaves gives the permit back");
         for wait in &model.waits {
             assert_eq!(shard.waiter(wait.key).state, wait.state);
-            let rung = wait.bell.0.load(std::sync::atomic::Ordering::Relaxed);
+            let rung = wait.bell.rung();
             assert_eq!(rung, usize::from(wait.state != State::Parked), "woken exactly once");
         }
         for name in 0..NAMES.len() {

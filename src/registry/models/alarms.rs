@@ -151,10 +151,7 @@ fn a_driver_that_ends_leaves_the_deadlines_to_the_other() {
 #[test]
 fn a_wait_that_is_recalled_when_a_driver_ends_misses_no_event() {
     explore(|| {
-        let registry = registry(1);
-        let channel = channel_on(&registry, 0);
-        let mut client = Client::new(&registry, [&channel]);
-        assert!(client.start(9).is_none());
+        let (registry, channel, mut client) = with_parked();
         let publisher = publisher(&registry, &channel, "a");
         let ending = spawn({
             let common = Arc::clone(&registry.common);

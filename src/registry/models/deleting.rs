@@ -8,12 +8,23 @@ fn deleter(registry: &Arc<Registry>, channel: &Channel) -> JoinHandle<bool> {
     spawn(move || registry.delete(&channel, 0))
 }
 
+fn is_deleted(answer: &Waited) -> bool {
+    matches!(answer, Waited::Deleted { .. })
+}
+
+/// An event that was deleted or not, as who has caught up sees it.
+#[track_caller]
+fn assert_seen_or_a_gap(client: &Client, sent: (u64, &str)) {
+    match client.gaps() {
+        0 => assert_eq!(client.told(), [sent], "nothing is lost silently"),
+        gaps => assert_eq!((gaps, client.told()), (1, vec![]), "a gap is told once"),
+    }
+}
+
 #[test]
 fn an_event_that_races_a_delete_is_seen_or_is_a_gap() {
     explore(|| {
-        let registry = registry(1);
-        let channel = channel_on(&registry, 0);
-        let mut client = Client::new(&registry, [&channel]);
+        let (registry, channel, mut client) = with_client();
         let publisher = publisher(&registry, &channel, "a");
         let deleter = deleter(&registry, &channel);
 
@@ -21,10 +32,7 @@ fn an_event_that_races_a_delete_is_seen_or_is_a_gap() {
         deleter.join().unwrap();
         let sent = publisher.join().unwrap();
         client.catch_up();
-        match client.gaps() {
-            0 => assert_eq!(client.told(), [sent], "nothing is lost silently"),
-            gaps => assert_eq!((gaps, client.told()), (1, vec![]), "a gap is told once"),
-        }
+        assert_seen_or_a_gap(&client, sent);
         leaves_nothing(&registry);
     });
 }
@@ -32,10 +40,7 @@ fn an_event_that_races_a_delete_is_seen_or_is_a_gap() {
 #[test]
 fn a_parked_wait_outlives_no_delete() {
     explore(|| {
-        let registry = registry(1);
-        let channel = channel_on(&registry, 0);
-        let mut client = Client::new(&registry, [&channel]);
-        assert!(client.start(9).is_none());
+        let (registry, channel, mut client) = with_parked();
         let publisher = publisher(&registry, &channel, "a");
         let deleter = deleter(&registry, &channel);
 
@@ -46,10 +51,7 @@ fn a_parked_wait_outlives_no_delete() {
         let answer = answer.unwrap_or_else(|| client.wake_up());
         client.hear(&answer);
         client.catch_up();
-        match client.gaps() {
-            0 => assert_eq!(client.told(), [sent], "nothing is lost silently"),
-            gaps => assert_eq!((gaps, client.told()), (1, vec![]), "a gap is told once"),
-        }
+        assert_seen_or_a_gap(&client, sent);
         leaves_nothing(&registry);
     });
 }
@@ -60,26 +62,14 @@ fn a_wait_that_comes_after_a_delete_waits_for_a_new_channel() {
         let registry = registry(1);
         let channel = channel_on(&registry, 0);
         // One more than a batch: the delete goes on after it has let the lock go.
-        let mut earlier = [(); 3].map(|()| Client::new(&registry, [&channel]));
-        for client in &mut earlier {
-            assert!(client.start(9).is_none());
-        }
+        let mut earlier = three_parked(&registry, &channel);
         let mut later = Client::new(&registry, [&channel]);
         let deleter = deleter(&registry, &channel);
 
         assert!(later.start_at(0, 9, Since::Now).is_none());
         assert!(deleter.join().unwrap());
-        for client in &mut earlier {
-            assert_eq!(client.rung(), 1);
-            assert!(matches!(client.wake_up(), Waited::Deleted { .. }));
-        }
-        if later.rung() > 0 {
-            assert!(matches!(later.wake_up(), Waited::Deleted { .. }));
-        } else {
-            let sent = publish(&registry, &channel, "a");
-            let answer = later.wake_up();
-            assert_eq!(later.heard(&answer), [sent]);
-        }
+        earlier.iter_mut().for_each(|client| ends_once(client, is_deleted));
+        ends_or_waits_on(&registry, &channel, &mut later, is_deleted);
         assert_eq!(later.rung(), 1);
         leaves_nothing(&registry);
     });
@@ -90,10 +80,7 @@ fn a_delete_ends_when_its_waits_have_left_and_leaves_a_new_channel_alone() {
     explore(|| {
         let registry = registry(1);
         let channel = channel_on(&registry, 0);
-        let mut earlier = [(); 3].map(|()| Client::new(&registry, [&channel]));
-        for client in &mut earlier {
-            assert!(client.start(9).is_none());
-        }
+        let mut earlier = three_parked(&registry, &channel);
         let mut later = Client::new(&registry, [&channel]);
         let deleter = deleter(&registry, &channel);
 
@@ -101,13 +88,7 @@ fn a_delete_ends_when_its_waits_have_left_and_leaves_a_new_channel_alone() {
         assert!(later.start_at(0, 9, Since::Now).is_none());
         let deleted = deleter.join().unwrap();
         assert!(deleted || later.rung() == 0);
-        if later.rung() > 0 {
-            assert!(matches!(later.wake_up(), Waited::Deleted { .. }));
-        } else {
-            let sent = publish(&registry, &channel, "a");
-            let answer = later.wake_up();
-            assert_eq!(later.heard(&answer), [sent]);
-        }
+        ends_or_waits_on(&registry, &channel, &mut later, is_deleted);
         leaves_nothing(&registry);
     });
 }

@@ -51,10 +51,7 @@ fn poll_and_drain(over: u64) {
 #[test]
 fn an_event_that_races_a_drain_is_seen_now_or_by_the_next_poll() {
     explore(|| {
-        let registry = registry(1);
-        let channel = channel_on(&registry, 0);
-        let mut client = Client::new(&registry, [&channel]);
-        assert!(client.start(9).is_none());
+        let (registry, channel, mut client) = with_parked();
         let drain = spawned(&registry, |registry| registry.drain(Phase::Draining, 0, 0).resume());
 
         let sent = publish(&registry, &channel, "a");
@@ -69,10 +66,7 @@ fn an_event_that_races_a_drain_is_seen_now_or_by_the_next_poll() {
 #[test]
 fn nothing_is_held_once_a_registry_is_closed() {
     explore(|| {
-        let registry = registry(1);
-        let channel = channel_on(&registry, 0);
-        let mut client = Client::new(&registry, [&channel]);
-        assert!(client.start(9).is_none());
+        let (registry, channel, mut client) = with_parked();
         let close = spawned(&registry, |registry| registry.close(0));
 
         let published = registry.publish(&channel, Event::from("a"), TIMES);

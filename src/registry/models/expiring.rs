@@ -5,10 +5,7 @@ use super::*;
 #[test]
 fn an_event_wins_against_the_deadline() {
     explore(|| {
-        let registry = registry(1);
-        let channel = channel_on(&registry, 0);
-        let mut client = Client::new(&registry, [&channel]);
-        assert!(client.start(9).is_none());
+        let (registry, channel, mut client) = with_parked();
         let publisher = publisher(&registry, &channel, "a");
 
         turn(&registry, 9);
@@ -23,10 +20,7 @@ fn an_event_wins_against_the_deadline() {
 #[test]
 fn a_wait_that_times_out_beside_an_event_gets_it_next_time() {
     explore(|| {
-        let registry = registry(1);
-        let channel = channel_on(&registry, 0);
-        let mut client = Client::new(&registry, [&channel]);
-        assert!(client.start(9).is_none());
+        let (registry, channel, mut client) = with_parked();
         let publisher = publisher(&registry, &channel, "a");
         let turner = turner(&registry, 9);
 
@@ -37,8 +31,7 @@ fn a_wait_that_times_out_beside_an_event_gets_it_next_time() {
         let answer = answer.unwrap_or_else(|| client.wake_up());
         assert!(matches!(answer, Waited::Events(_) | Waited::TimedOut { .. }));
         client.hear(&answer);
-        client.catch_up();
-        assert_eq!((client.told(), client.gaps()), (vec![sent], 0));
+        hears_all(&mut client, &[sent]);
         leaves_nothing(&registry);
     });
 }
@@ -46,10 +39,7 @@ fn a_wait_that_times_out_beside_an_event_gets_it_next_time() {
 #[test]
 fn a_client_that_leaves_while_an_event_comes_finds_it_when_it_is_back() {
     explore(|| {
-        let registry = registry(1);
-        let channel = channel_on(&registry, 0);
-        let mut client = Client::new(&registry, [&channel]);
-        assert!(client.start(9).is_none());
+        let (registry, channel, mut client) = with_parked();
         let publisher = publisher(&registry, &channel, "a");
 
         client.abandon();
@@ -57,8 +47,7 @@ fn a_client_that_leaves_while_an_event_comes_finds_it_when_it_is_back() {
         assert!(client.rung() <= 1);
         registry.validate();
         assert_eq!(held(&registry).waits, 0, "nothing is parked");
-        client.catch_up();
-        assert_eq!((client.told(), client.gaps()), (vec![sent], 0));
+        hears_all(&mut client, &[sent]);
         leaves_nothing(&registry);
     });
 }
@@ -88,8 +77,7 @@ fn leave_expire_and_wake(shards: usize) {
     assert!(client.rung() <= shards, "woken once for each of its channels at most");
     registry.validate();
     assert_eq!(held(&registry).waits, 0, "nothing is parked");
-    client.catch_up();
-    assert_eq!((client.told(), client.gaps()), (vec![sent], 0));
+    hears_all(&mut client, &[sent]);
     leaves_nothing(&registry);
 }
 

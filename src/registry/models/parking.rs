@@ -5,9 +5,7 @@ use super::*;
 #[test]
 fn a_poll_that_races_a_publish_is_answered_or_woken() {
     explore(|| {
-        let registry = registry(1);
-        let channel = channel_on(&registry, 0);
-        let mut client = Client::new(&registry, [&channel]);
+        let (registry, channel, mut client) = with_client();
         let publisher = publisher(&registry, &channel, "a");
 
         let answer = client.start(9);
@@ -22,22 +20,12 @@ fn a_poll_that_races_a_publish_is_answered_or_woken() {
 #[test]
 fn a_poll_from_now_on_is_woken_exactly_if_it_parked_before_the_event() {
     explore(|| {
-        let registry = registry(1);
-        let channel = channel_on(&registry, 0);
-        let mut client = Client::new(&registry, [&channel]);
+        let (registry, channel, mut client) = with_client();
         let publisher = publisher(&registry, &channel, "a");
 
         assert!(client.start_at(0, 9, Since::Now).is_none(), "nothing is new from now on");
         let sent = publisher.join().unwrap();
-        if client.rung() == 0 {
-            // Were the event news to it, the answer at its end would be the event.
-            turn(&registry, 9);
-            assert!(matches!(client.wake_up(), Waited::TimedOut { .. }), "not woken, not wanted");
-        } else {
-            let answer = client.wake_up();
-            assert_eq!(client.heard(&answer), [sent]);
-        }
-        assert_eq!(client.rung(), 1);
+        hears_it_or_times_out(&registry, &mut client, sent);
         leaves_nothing(&registry);
     });
 }
@@ -45,10 +33,7 @@ fn a_poll_from_now_on_is_woken_exactly_if_it_parked_before_the_event() {
 #[test]
 fn the_waker_that_came_last_is_the_one_that_is_woken() {
     explore(|| {
-        let registry = registry(1);
-        let channel = channel_on(&registry, 0);
-        let mut client = Client::new(&registry, [&channel]);
-        assert!(client.start(9).is_none());
+        let (registry, channel, mut client) = with_parked();
         let publisher = publisher(&registry, &channel, "a");
 
         let first = client.change_bell();
@@ -64,16 +49,13 @@ fn the_waker_that_came_last_is_the_one_that_is_woken() {
 #[test]
 fn polls_in_a_row_see_what_two_publishers_send_once_and_in_order() {
     explore(|| {
-        let registry = registry(1);
-        let channel = channel_on(&registry, 0);
-        let mut client = Client::new(&registry, [&channel]);
+        let (registry, channel, mut client) = with_client();
         let publishers = ["a", "b"].map(|text| publisher(&registry, &channel, text));
 
         client.poll_twice(9);
         let mut sent = publishers.map(|publisher| publisher.join().unwrap());
         sent.sort_unstable();
-        client.catch_up();
-        assert_eq!((client.told(), client.gaps()), (sent.to_vec(), 0));
+        hears_all(&mut client, &sent);
         leaves_nothing(&registry);
     });
 }
@@ -104,8 +86,7 @@ fn polls_over_the_same_shards_never_lock_each_other_out() {
         let mut crossing = crossing.join().unwrap();
         let sent = publish(&registry, &one, "a");
         for client in [&mut client, &mut crossing] {
-            client.catch_up();
-            assert_eq!((client.told(), client.gaps()), (vec![sent], 0));
+            hears_all(client, &[sent]);
         }
         leaves_nothing(&registry);
     });
@@ -120,7 +101,6 @@ fn two_shards(adapt: impl FnOnce(Client) -> Client) {
     client.poll_twice(9);
     let mut sent = publishers.map(|publisher| publisher.join().unwrap());
     sent.sort_unstable();
-    client.catch_up();
-    assert_eq!((client.told(), client.gaps()), (sent.to_vec(), 0));
+    hears_all(&mut client, &sent);
     leaves_nothing(&registry);
 }

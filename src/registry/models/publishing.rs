@@ -2,15 +2,6 @@
 
 use super::*;
 
-/// Three clients, parked.
-fn three_parked(registry: &Registry, channel: &Channel) -> [Client; 3] {
-    [(); 3].map(|()| {
-        let mut client = Client::new(registry, [channel]);
-        assert!(client.start(9).is_none());
-        client
-    })
-}
-
 #[test]
 fn a_broadcast_wakes_who_parked_before_it_and_loses_nobody_else() {
     explore(|| {
@@ -31,14 +22,7 @@ fn a_broadcast_wakes_who_parked_before_it_and_loses_nobody_else() {
             let answer = client.wake_up();
             assert_eq!(client.heard(&answer), [sent]);
         }
-        if later.rung() == 0 {
-            turn(&registry, 9);
-            assert!(matches!(later.wake_up(), Waited::TimedOut { .. }), "not woken, not wanted");
-        } else {
-            let answer = later.wake_up();
-            assert_eq!(later.heard(&answer), [sent]);
-        }
-        assert_eq!(later.rung(), 1);
+        hears_it_or_times_out(&registry, &mut later, sent);
         leaves_nothing(&registry);
     });
 }
@@ -57,8 +41,7 @@ fn a_broadcast_goes_on_when_waits_leave_it() {
         assert_eq!(second.rung(), 1);
         assert!(first.rung() <= 1 && third.rung() <= 1);
         for client in [&mut first, &mut second, &mut third] {
-            client.catch_up();
-            assert_eq!((client.told(), client.gaps()), (vec![sent], 0));
+            hears_all(client, &[sent]);
         }
         leaves_nothing(&registry);
     });
@@ -76,8 +59,7 @@ fn two_broadcasts_at_once_wake_each_wait_once() {
         sent.sort_unstable();
         for client in &mut clients {
             assert_eq!(client.rung(), 1);
-            client.catch_up();
-            assert_eq!((client.told(), client.gaps()), (sent.to_vec(), 0));
+            hears_all(client, &sent);
         }
         leaves_nothing(&registry);
     });

@@ -15,6 +15,10 @@ fn toucher(registry: &Arc<Registry>, channel: &Channel) -> JoinHandle<usize> {
     spawn(move || touch(&registry, &channel))
 }
 
+fn is_touched(answer: &Waited) -> bool {
+    matches!(answer, Waited::Touched { .. })
+}
+
 #[test]
 fn a_poll_is_touched_exactly_if_it_parked_before_the_touch() {
     explore(|| parks_beside_a_touch(1));
@@ -49,10 +53,7 @@ fn who_comes_back_during_a_touch_is_touched_once() {
         let registry = registry(1);
         let channel = channel_on(&registry, 0);
         // One more than a batch: the touch goes on after it has let the lock go.
-        let mut clients = [(); 3].map(|()| Client::new(&registry, [&channel]));
-        for client in &mut clients {
-            assert!(client.start(9).is_none());
-        }
+        let mut clients = three_parked(&registry, &channel);
         let toucher = toucher(&registry, &channel);
 
         let first = &mut clients[0];
@@ -71,8 +72,7 @@ fn who_comes_back_during_a_touch_is_touched_once() {
                 assert_eq!(client.rung(), 0, "it has come back after the touch");
                 client.abandon();
             } else {
-                assert_eq!(client.rung(), 1);
-                assert!(matches!(client.wake_up(), Waited::Touched { .. }));
+                ends_once(client, is_touched);
             }
         }
         leaves_nothing(&registry);
@@ -84,26 +84,14 @@ fn a_newcomer_during_a_touch_is_touched_or_waits_on() {
     explore(|| {
         let registry = registry(1);
         let channel = channel_on(&registry, 0);
-        let mut earlier = [(); 3].map(|()| Client::new(&registry, [&channel]));
-        for client in &mut earlier {
-            assert!(client.start(9).is_none());
-        }
+        let mut earlier = three_parked(&registry, &channel);
         let mut later = Client::new(&registry, [&channel]);
         let toucher = toucher(&registry, &channel);
 
         assert!(later.start(9).is_none());
         assert_eq!(toucher.join().unwrap(), 3 + later.rung());
-        for client in &mut earlier {
-            assert_eq!(client.rung(), 1);
-            assert!(matches!(client.wake_up(), Waited::Touched { .. }));
-        }
-        if later.rung() > 0 {
-            assert!(matches!(later.wake_up(), Waited::Touched { .. }));
-        } else {
-            let sent = publish(&registry, &channel, "a");
-            let answer = later.wake_up();
-            assert_eq!(later.heard(&answer), [sent]);
-        }
+        earlier.iter_mut().for_each(|client| ends_once(client, is_touched));
+        ends_or_waits_on(&registry, &channel, &mut later, is_touched);
         assert_eq!(later.rung(), 1);
         leaves_nothing(&registry);
     });
@@ -137,18 +125,14 @@ fn event_beside_a_touch(shards: usize) {
         answer => assert!(matches!(answer, Waited::Events(_))),
     }
     client.hear(&answer);
-    client.catch_up();
-    assert_eq!((client.told(), client.gaps()), (vec![sent], 0));
+    hears_all(&mut client, &[sent]);
     leaves_nothing(&registry);
 }
 
 #[test]
 fn a_touch_at_the_end_of_the_hold_ends_it_once() {
     explore(|| {
-        let registry = registry(1);
-        let channel = channel_on(&registry, 0);
-        let mut client = Client::new(&registry, [&channel]);
-        assert!(client.start(9).is_none());
+        let (registry, channel, mut client) = with_parked();
         let toucher = toucher(&registry, &channel);
 
         turn(&registry, 9);
