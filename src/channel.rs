@@ -54,6 +54,11 @@ impl Channel {
         Self("".into())
     }
 
+    /// Whether both are one piece of memory.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(crate) fn role(&self) -> Role {
         match self.0.as_bytes().first() {
             None => Role::Nothing,

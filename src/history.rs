@@ -4,7 +4,7 @@
 //! is too old; `floor` is the highest number that was ever let go. Nothing is dropped in here:
 //! what is let go moves to an [`Evicted`], for its owner to drop after it has unlocked.
 
-use std::{collections::VecDeque, iter, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
 use crate::{event::Stored, wake::drop_alone};
 
@@ -37,7 +37,8 @@ impl Drop for Evicted {
 impl Evicted {
     /// Payloads may be anybody's memory, and run anybody's code when they are freed.
     fn drop_all(&mut self) {
-        self.first.take().into_iter().chain(self.rest.drain(..)).for_each(drop_alone);
+        drop_alone(self.first.take());
+        self.rest.drain(..).for_each(drop_alone);
     }
 
     fn push(&mut self, held: Held) {
@@ -110,10 +111,10 @@ impl History {
 
     /// How many events, of what weight, a new event of `weight` would push out.
     pub(crate) fn pushed_out_by(&self, weight: usize, bounds: Bounds) -> (usize, usize) {
-        let mut count = (self.len() + 1).saturating_sub(bounds.events);
-        let mut gone: usize = self.iter().take(count).map(|held| held.stored.event.weight()).sum();
-        for held in self.iter().skip(count) {
-            if (self.weight - gone).saturating_add(weight) <= bounds.bytes {
+        let (mut count, mut gone) = (0, 0);
+        while let Some(held) = self.get(count) {
+            let fits = (self.weight - gone).saturating_add(weight) <= bounds.bytes;
+            if fits && self.len() - count < bounds.events {
                 break;
             }
             gone += held.stored.event.weight();
@@ -161,13 +162,17 @@ impl History {
         self.older.range(seen..).chain(newest)
     }
 
+    fn get(&self, place: usize) -> Option<&Held> {
+        if place == self.older.len() { self.newest.as_ref() } else { self.older.get(place) }
+    }
+
     fn iter(&self) -> impl Iterator<Item = &Held> {
         self.older.iter().chain(&self.newest)
     }
 
     fn evict(&mut self, count: usize, evicted: &mut Evicted) {
-        let oldest_first = iter::from_fn(|| self.older.pop_front().or_else(|| self.newest.take()));
-        for held in oldest_first.take(count) {
+        for _ in 0..count {
+            let Some(held) = self.older.pop_front().or_else(|| self.newest.take()) else { break };
             self.floor = held.sequence;
             self.weight -= held.stored.event.weight();
             evicted.push(held);

@@ -107,12 +107,12 @@ impl Hub {
     where
         C: IntoIterator<Item: Into<Channel>>,
     {
-        let config = &self.registry.common.config;
-        let parts = self.registry.parts(channels);
-        if parts.is_err() {
-            self.registry.common.count_refused();
-        }
-        Wait::new(parts, self.cursor(), config.hold, config.max_batch_events)
+        let common = &self.registry.common;
+        let parts = self.registry.parts(channels).map_err(|reason| {
+            common.count_refused();
+            (reason, common.present())
+        });
+        Wait::new(parts, common.config.hold, common.config.max_batch_events)
     }
 
     /// The events of one or more channels as a stream that ends only with its channels or the hub.
@@ -194,7 +194,7 @@ impl Hub {
 
     /// A wait for nothing but the end of its hold, or of the hub.
     pub(crate) fn pause(&self, hold: Duration) -> Wait {
-        Wait::new(Ok(self.registry.nowhere()), self.cursor(), hold, 1)
+        Wait::new(Ok(self.registry.nowhere()), hold, 1)
     }
 
     /// The present, in milliseconds since the hub was made.

@@ -144,7 +144,7 @@ pub use self::{
         LongPollLayer, LongPollService, PathRoute, PublishService, Reply, RouteError, WatchLayer,
     },
     hub::{ChannelStats, Hub, HubBuilder, Stats},
-    outcome::{Batch, PublishError, Published, Refused, Waited},
+    outcome::{Batch, Entries, PublishError, Published, Refused, Waited},
     wait::{Events, Wait},
 };
 

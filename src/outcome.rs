@@ -1,7 +1,10 @@
 //! How a wait ends, and why a publish is refused.
 
+mod entries;
+
 use std::fmt;
 
+pub(crate) use self::entries::EntryList;
 use crate::{channel::Channel, cursor::Cursor, event::Entry};
 
 /// How a wait ended. Every wait ends exactly once.
@@ -66,12 +69,16 @@ impl Waited {
 /// It is empty only if [`Batch::gap`] is set.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: EntryList,
     pub(crate) cursor: Cursor,
     pub(crate) gap: bool,
 }
 
 impl Batch {
+    pub(crate) fn new(cursor: Cursor, gap: bool) -> Self {
+        Self { entries: EntryList::new(), cursor, gap }
+    }
+
     /// Where to go on: all events of the wait's channels up to here are in this batch, were in an
     /// earlier one, or are gone and reported by [`Batch::gap`].
     pub fn cursor(&self) -> Cursor {
@@ -87,31 +94,31 @@ impl Batch {
 
     /// The events, oldest first.
     pub fn entries(&self) -> &[Entry] {
-        &self.entries
+        self.entries.as_slice()
     }
 
     /// The number of events.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries().len()
     }
 
     /// Whether there are no events, which means that there is a gap.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries().is_empty()
     }
 
     /// Iterates over the events, oldest first.
     pub fn iter(&self) -> std::slice::Iter<'_, Entry> {
-        self.entries.iter()
+        self.entries().iter()
     }
 }
 
 impl IntoIterator for Batch {
     type Item = Entry;
-    type IntoIter = std::vec::IntoIter<Entry>;
+    type IntoIter = Entries;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.entries.into_iter()
+        Entries(self.entries.into_iter())
     }
 }
 
@@ -123,6 +130,32 @@ impl<'a> IntoIterator for &'a Batch {
         self.iter()
     }
 }
+
+/// The events of a [`Batch`], oldest first.
+#[derive(Clone, Debug)]
+pub struct Entries(<EntryList as IntoIterator>::IntoIter);
+
+impl Iterator for Entries {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        self.0.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl DoubleEndedIterator for Entries {
+    fn next_back(&mut self) -> Option<Entry> {
+        self.0.next_back()
+    }
+}
+
+impl ExactSizeIterator for Entries {}
+
+impl std::iter::FusedIterator for Entries {}
 
 /// Why a wait was refused. Nothing was registered for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@ mod drain;
 #[cfg(all(test, loom))]
 mod models;
 mod park;
+mod parts;
 mod poll;
 mod publish;
 mod quota;
@@ -20,22 +21,18 @@ mod quota;
 mod tests;
 
 use std::{
-    hash::BuildHasher,
+    hash::{BuildHasher, Hasher},
     num::NonZeroU64,
     sync::{Arc, OnceLock, Weak},
     time::Instant,
 };
 
 use self::quota::Quota;
-pub(crate) use self::{
-    alarm::Alarm,
-    park::{Ask, Parts},
-    publish::Times,
-};
+pub(crate) use self::{alarm::Alarm, park::Ask, parts::Parts, publish::Times};
 use crate::{
     channel::Channel,
     config::Config,
-    cursor::Cursor,
+    cursor::{Cursor, Since},
     history::Evicted,
     shard::{BATCH, Counts, Holds, Shard, Short},
     sync::{AtomicU8, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, Padded, RandomState},
@@ -123,7 +120,9 @@ pub(crate) enum Phase {
 impl Common {
     /// The hash of a name, and the index of its shard.
     fn locate(&self, name: &str) -> (u64, usize) {
-        let hash = self.keys.hash_one(name);
+        let mut hasher = self.keys.build_hasher();
+        hasher.write(name.as_bytes());
+        let hash = hasher.finish();
         // The table in the shard uses the lowest and the highest bits. The number of shards is a
         // power of two.
         (hash, (hash >> 32) as usize & (self.config.shards - 1))
@@ -144,6 +143,22 @@ impl Common {
     /// The hub's position, exact for every event whose publish has returned.
     pub(crate) fn present(&self) -> Cursor {
         self.cursor(self.sequence())
+    }
+
+    /// The number after which a poll reads while `present` is the last, and whether it has missed
+    /// something for certain.
+    fn resolve(&self, since: Since, present: u64) -> (u64, bool) {
+        match since {
+            Since::Now => (present, false),
+            Since::Cursor(cursor)
+                if cursor.epoch() == self.epoch && cursor.sequence() <= present =>
+            {
+                (cursor.sequence(), false)
+            }
+            // Another hub's, or ahead of this hub: nobody knows what its client has seen.
+            Since::Cursor(_) => (0, true),
+            Since::Oldest => (0, false),
+        }
     }
 
     /// A number that no other hub of the process has, as far as chance allows.
@@ -168,6 +183,20 @@ impl Common {
     pub(crate) fn cell(&self, index: usize) -> Result<Option<Arc<Cell>>, Past> {
         let cells = self.cells.get().ok_or(Past)?;
         cells.get(index).ok_or(Past).map(Weak::upgrade)
+    }
+
+    /// Counts the bytes of an event that is held instead of others; false if that is too much.
+    fn take_bytes(&self, weight: usize, instead_of: usize) -> bool {
+        // In a full history of like events, as many: no line is written that all cores share.
+        if weight == instead_of {
+            return true;
+        }
+        let fits = |held: usize| {
+            let held = held.checked_add(weight)?.checked_sub(instead_of)?;
+            (held <= self.config.total_history_bytes).then_some(held)
+        };
+        let held = &self.traffic.history_bytes;
+        held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
     }
 
     /// Makes the bytes of evicted events free again.
@@ -312,7 +341,7 @@ impl Registry {
         let (hash, cell) = self.locate(channel.as_str());
         let mut gone = Evicted::default();
         let mut shard = cell.lock();
-        let key = shard.find_current(hash, channel.as_str(), now, &mut gone);
+        let key = shard.find_current(hash, channel, now, &mut gone);
         let holds = key.map(|key| shard.channel_holds(key));
         self.common.give_back(gone.weight);
         drop(shard);

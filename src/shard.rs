@@ -22,6 +22,7 @@ pub(crate) use self::counts::{Counts, Holds};
 use crate::{
     channel::{Channel, Role},
     history::{Bounds, Evicted, Held, History},
+    outcome::Batch,
     queue::{Linked, Links, Queue},
     slab::Slab,
     waiters::Waiter,
@@ -150,9 +151,12 @@ impl Shard {
         }
     }
 
-    pub(crate) fn find(&self, hash: u64, name: &str) -> Option<u32> {
-        let is_it =
-            |&(other, key): &(u64, u32)| other == hash && self.channels[key].name.as_str() == name;
+    pub(crate) fn find(&self, hash: u64, name: &Channel) -> Option<u32> {
+        let has_name = |key| {
+            let own = self.name(key);
+            own.is_same(name) || own == name
+        };
+        let is_it = |&(other, key): &(u64, u32)| other == hash && has_name(key);
         self.names.find(hash, is_it).map(|&(_, key)| key)
     }
 
@@ -160,7 +164,7 @@ impl Shard {
     pub(crate) fn find_now(
         &mut self,
         hash: u64,
-        name: &str,
+        name: &Channel,
         now: u64,
         gone: &mut Evicted,
     ) -> Option<u32> {
@@ -177,7 +181,7 @@ impl Shard {
     pub(crate) fn find_current(
         &mut self,
         hash: u64,
-        name: &str,
+        name: &Channel,
         now: u64,
         gone: &mut Evicted,
     ) -> Option<u32> {
@@ -228,6 +232,23 @@ impl Shard {
         };
         let history = &record.history;
         (history.latest().is_some_and(|latest| sequence < latest), sequence < history.floor())
+    }
+
+    /// Whether a channel has nothing to tell a poll since `sequence`, and holds nothing too old.
+    pub(crate) fn is_quiet(&self, key: u32, sequence: u64, now: u64) -> bool {
+        let history = &self.channels[key].history;
+        history.next_expiry().is_none_or(|expiry| now < expiry)
+            && self.look(Some(key), sequence) == (false, false)
+    }
+
+    pub(crate) fn history(&self, key: u32) -> &History {
+        &self.channels[key].history
+    }
+
+    /// Counts what a poll is answered.
+    pub(crate) fn count(&mut self, batch: &Batch) {
+        self.counts.delivered += batch.len() as u64;
+        self.counts.gaps += u64::from(batch.gap);
     }
 
     /// The events of a channel after `sequence`, in order.
@@ -286,7 +307,7 @@ impl Shard {
     fn evict(&mut self, key: u32, gone: &mut Evicted, by: impl FnOnce(&mut History, &mut Evicted)) {
         let (events, bytes) = (gone.len(), gone.weight);
         let history = &mut self.channels[key].history;
-        let before = history.oldest();
+        let before = self.oldest.as_ref().and_then(|_| history.oldest());
         by(history, gone);
         self.events -= gone.len() - events;
         self.bytes -= gone.weight - bytes;

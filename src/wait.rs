@@ -32,36 +32,32 @@ use crate::{
 /// events alone.
 #[must_use = "a wait does nothing unless it is polled"]
 pub struct Wait {
-    state: State,
+    /// Or why it cannot be registered, and the hub's cursor when that was found out.
+    parts: Result<Parts, (Refused, Cursor)>,
     since: Since,
     hold: Duration,
     max_events: u32,
+    state: State,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Not registered.
-    New(Parts),
-    /// Not to be registered: the reason, and the hub's cursor when it was refused.
-    Refused(Refused, Cursor),
+    New,
     /// Registered. Left by returning the outcome, or by `drop`, which both free the records.
-    Parked(Parts),
-    /// The outcome was returned. The parts are for the next round of a stream.
-    Ended(Option<Parts>),
+    Parked,
+    /// The outcome was returned.
+    Ended,
 }
 
 impl Wait {
     pub(crate) fn new(
-        parts: Result<Parts, Refused>,
-        now: Cursor,
+        parts: Result<Parts, (Refused, Cursor)>,
         hold: Duration,
         max_events: usize,
     ) -> Self {
-        let state = match parts {
-            Ok(parts) => State::New(parts),
-            Err(reason) => State::Refused(reason, now),
-        };
         let max_events = max_events.try_into().unwrap_or(u32::MAX);
-        Self { state, since: Since::Now, hold, max_events }
+        Self { parts, since: Since::Now, hold, max_events, state: State::New }
     }
 
     /// Reads from a [`Cursor`] on, or from [`Since::Oldest`]. Default: [`Since::Now`].
@@ -97,24 +93,25 @@ impl Wait {
     /// as soon as they are superseded, end each other without pause. No effect once the wait was
     /// polled.
     pub fn supersede_by(mut self, key: impl AsRef<str>) -> Self {
-        self.state = match std::mem::replace(&mut self.state, State::Ended(None)) {
-            State::New(parts) => match parts.with_key(key.as_ref()) {
-                Ok(parts) => State::New(parts),
-                Err((reason, parts)) => {
-                    parts.common().count_refused();
-                    State::Refused(reason, parts.common().present())
-                }
-            },
-            state => state,
-        };
+        if let (State::New, Ok(parts)) = (self.state, &mut self.parts) {
+            if let Err(reason) = parts.set_key(key.as_ref()) {
+                let common = parts.common();
+                common.count_refused();
+                self.parts = Err((reason, common.present()));
+            }
+        }
         self
     }
 
     /// Lets the wait go, of a client that is still there.
     pub(crate) fn cancel(&mut self) {
-        if let State::Parked(parts) = &mut self.state {
-            parts.abandon(false);
-            self.state = State::Ended(None);
+        self.leave(false);
+    }
+
+    fn leave(&mut self, is_counted: bool) {
+        if let (State::Parked, Ok(parts)) = (self.state, &mut self.parts) {
+            parts.abandon(is_counted);
+            self.state = State::Ended;
         }
     }
 
@@ -124,10 +121,8 @@ impl Wait {
 
     /// Makes a wait that has ended a new one of the same channels.
     fn renew(&mut self, since: Cursor) {
-        if let State::Ended(Some(parts)) = std::mem::replace(&mut self.state, State::Ended(None)) {
-            self.state = State::New(parts);
-            self.since = since.into();
-        }
+        self.state = State::New;
+        self.since = since.into();
     }
 }
 
@@ -137,19 +132,24 @@ impl Future for Wait {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Waited> {
         let wait = &mut *self;
         let max_events = wait.max_events as usize;
-        let ended = match &mut wait.state {
-            State::New(parts) => {
+        let ended = match (wait.state, &mut wait.parts) {
+            (State::Ended, _) => None,
+            (_, Err((reason, now))) => {
+                Some(Waited::Refused { reason: *reason, cursor: now.unmoved(wait.since) })
+            }
+            (State::New, Ok(parts)) => {
                 let now = Now::of(parts.common());
                 let hold = wait.hold.min(parts.common().config.max_hold);
                 let deadline = (!hold.is_zero()).then(|| now.after(hold));
                 let ask = Ask { since: wait.since, deadline, max_events };
                 let ended = parts.start(&ask, cx.waker(), now.tick());
                 if let (None, Some(deadline)) = (&ended, deadline) {
+                    wait.state = State::Parked;
                     driver::watch(parts.common(), deadline);
                 }
                 ended
             }
-            State::Parked(parts) => {
+            (State::Parked, Ok(parts)) => {
                 let ended = parts.resume(max_events, cx.waker());
                 if ended.is_none() {
                     // It may have moved here from a runtime that is gone.
@@ -157,41 +157,27 @@ impl Future for Wait {
                 }
                 ended
             }
-            State::Refused(reason, now) => {
-                let (reason, cursor) = (*reason, now.unmoved(wait.since));
-                wait.state = State::Ended(None);
-                return Poll::Ready(Waited::Refused { reason, cursor });
-            }
-            State::Ended(_) => return Poll::Pending,
         };
-        let state = std::mem::replace(&mut wait.state, State::Ended(None));
-        wait.state = match (state, &ended) {
-            (State::New(parts) | State::Parked(parts), None) => State::Parked(parts),
-            (State::New(parts) | State::Parked(parts), Some(_)) => State::Ended(Some(parts)),
-            (state, _) => state,
-        };
-        ended.map_or(Poll::Pending, Poll::Ready)
+        ended.map_or(Poll::Pending, |ended| {
+            wait.state = State::Ended;
+            Poll::Ready(ended)
+        })
     }
 }
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        if let State::Parked(parts) = &mut self.state {
-            parts.abandon(true);
-        }
+        self.leave(true);
     }
 }
 
 impl fmt::Debug for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.state {
-            State::New(_) => "new",
-            State::Refused(..) => "refused",
-            State::Parked(_) => "parked",
-            State::Ended(_) => "ended",
-        };
         let mut out = f.debug_struct("Wait");
-        out.field("state", &state).field("since", &self.since).field("hold", &self.hold).finish()
+        out.field("state", &self.state)
+            .field("since", &self.since)
+            .field("hold", &self.hold)
+            .finish()
     }
 }
 
@@ -229,7 +215,7 @@ impl Stream for Events {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Waited>> {
         let stream = &mut *self;
         loop {
-            if let State::Ended(_) = stream.wait.state {
+            if stream.wait.state == State::Ended {
                 return Poll::Ready(None);
             }
             let waited = ready!(Pin::new(&mut stream.wait).poll(cx));

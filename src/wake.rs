@@ -16,12 +16,14 @@ pub(crate) struct WakeList {
 
 impl WakeList {
     /// So many of the same.
+    #[inline]
     pub(crate) fn of(waker: &Waker, count: usize) -> Self {
         let mut wakers = Self::default();
         (0..count).for_each(|_| wakers.push(Some(waker.clone())));
         wakers
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, waker: Option<Waker>) {
         match self.first {
             None => self.first = waker,
@@ -53,11 +55,9 @@ impl WakeList {
     }
 
     fn wake_all(&mut self) -> Panics {
-        let mut panics = Panics::default();
-        for waker in self.first.take().into_iter().chain(self.rest.drain(..)) {
-            if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-                panics.0.get_or_insert(payload);
-            }
+        let mut panics = self.first.take().map_or_else(Panics::default, wake_alone);
+        for waker in self.rest.drain(..) {
+            panics = panics.and(wake_alone(waker));
         }
         panics
     }
@@ -70,6 +70,10 @@ impl Drop for WakeList {
             self.drop_all();
         }
     }
+}
+
+fn wake_alone(waker: Waker) -> Panics {
+    Panics(panic::catch_unwind(AssertUnwindSafe(|| waker.wake())).err())
 }
 
 /// Drops something foreign. Its panic has been reported by the panic hook, and ends here.

@@ -4,7 +4,8 @@ use std::{iter, sync::Arc};
 
 use super::{
     Common, Phase, Wanted,
-    park::{Ask, Part, Slot},
+    park::Ask,
+    parts::{HAS_CHANNEL, Part, Places, Slot},
 };
 use crate::{
     channel::Role,
@@ -56,8 +57,8 @@ impl Guards<'_> {
 const ALL_LOCKED: &str = "the shard of every part of a poll is locked";
 
 impl<'a> Poll<'a> {
-    pub(super) fn lock(parts: &'a [Part], slots: &'a mut [Slot], max_events: usize) -> Self {
-        let (lead, others) = parts.split_first().expect("a poll has a channel");
+    pub(super) fn lock((parts, slots): Places<'a>, max_events: usize) -> Self {
+        let (lead, others) = parts.split_first().expect(HAS_CHANNEL);
         let guards = if others.is_empty() {
             Guards::One(lead.cell.lock())
         } else {
@@ -79,8 +80,7 @@ impl<'a> Poll<'a> {
         let parts = self.parts.iter().zip(&*self.slots);
         let channels = parts.filter(|(part, slot)| {
             let shard = self.guards.get(**slot);
-            part.channel.role() == Role::Channel
-                && shard.find(part.hash, part.channel.as_str()).is_none()
+            part.channel.role() == Role::Channel && shard.find(part.hash, &part.channel).is_none()
         });
         Wanted {
             wait: self.parts.first().map(|lead| lead.cell.index),
@@ -120,17 +120,11 @@ impl<'a> Poll<'a> {
         if let Some(reason) = refused {
             return Ok(Some(self.refuse(reason, ask.since)));
         }
-        // Another hub's cursor, or one ahead of this hub: nobody knows what its client has seen.
-        let (since, mut gap) = match ask.since {
-            Since::Now => (self.sequence, false),
-            Since::Oldest => (0, false),
-            Since::Cursor(cursor) if !self.is_mine(cursor) => (0, true),
-            Since::Cursor(cursor) => (cursor.sequence(), false),
-        };
+        let (since, mut gap) = self.common.resolve(ask.since, self.sequence);
         let mut ready = gap;
         for (part, slot) in self.parts.iter().zip(&mut *self.slots) {
             let shard = self.guards.get_mut(*slot);
-            let key = shard.find_now(part.hash, part.channel.as_str(), now, gone);
+            let key = shard.find_now(part.hash, &part.channel, now, gone);
             slot.key = key.unwrap_or(NIL);
             if part.channel.role() != Role::Channel {
                 continue;
@@ -206,8 +200,8 @@ impl<'a> Poll<'a> {
     }
 
     pub(super) fn resume(&mut self, wakers: &mut WakeList, old: &mut WakeList) -> Option<Waited> {
-        let states = self.slots.iter().map(|&slot| self.guards.get(slot).waiter(slot.key).state);
-        if states.clone().all(|state| state == State::Parked) {
+        let states = || self.slots.iter().map(|&slot| self.guards.get(slot).waiter(slot.key).state);
+        if states().all(|state| state == State::Parked) {
             for slot in &*self.slots {
                 let mut waker = wakers.pop();
                 self.guards.get_mut(*slot).set_waker(slot.key, &mut waker);
@@ -215,13 +209,12 @@ impl<'a> Poll<'a> {
             }
             return None;
         }
-        let lead = self.lead().waiter(self.slots.first().expect("a poll has a channel").key);
-        let (lead, since) = (lead.state, lead.registered);
-        let is_any = |wanted| states.clone().any(|state| state == wanted);
+        let is_any = |wanted| states().any(|state| state == wanted);
         let (woken, touched) = (is_any(State::Woken), is_any(State::Touched));
         let superseded = is_any(State::Superseded);
-        let deleted = states.clone().position(|state| state == State::Deleted);
-
+        let deleted = states().position(|state| state == State::Deleted);
+        let lead = self.lead().waiter(self.slots.first().expect(HAS_CHANNEL).key);
+        let (lead, since) = (lead.state, lead.registered);
         let (mut ready, mut gap) = (false, false);
         for slot in self.channels() {
             let shard = self.guards.get(slot);
@@ -277,30 +270,16 @@ impl<'a> Poll<'a> {
             let shard = guards.get(*slot);
             shard.after(channel(shard, slot.key), since)
         };
-        let mut batch = Batch { entries: Vec::new(), cursor: self.cursor(), gap };
-        match &*self.slots {
-            [slot] => self.fill(&mut batch, after(slot)),
-            slots => self.fill(&mut batch, merge(slots.iter().map(after))),
-        }
-        let counts = &mut self.lead_mut().counts;
-        counts.delivered += batch.len() as u64;
-        counts.gaps += u64::from(gap);
-        batch
-    }
-
-    fn fill<'h>(&self, batch: &mut Batch, events: impl Iterator<Item = &'h Held>) {
-        let mut bytes = 0_usize;
-        for held in events {
-            bytes = bytes.saturating_add(held.stored.event.payload().len());
-            let full = bytes > self.common.config.max_batch_bytes && !batch.is_empty();
-            if full || batch.len() == self.max_events {
-                // The rest is for the next poll.
-                batch.cursor = batch.entries.last().map_or(batch.cursor, Entry::cursor);
-                return;
+        let batch = Batch::new(self.cursor(), gap);
+        let batch = match &*self.slots {
+            [slot] => collect(self.common, after(slot), batch, self.max_events),
+            slots => {
+                let events = merge(slots.iter().map(after));
+                collect(self.common, events, batch, self.max_events)
             }
-            let cursor = self.common.cursor(held.sequence);
-            batch.entries.push(Entry::new(cursor, Arc::clone(&held.stored)));
-        }
+        };
+        self.lead_mut().count(&batch);
+        batch
     }
 
     pub(super) fn refuse(&mut self, reason: Refused, since: Since) -> Waited {
@@ -319,14 +298,31 @@ impl<'a> Poll<'a> {
     fn cursor(&self) -> Cursor {
         self.common.cursor(self.sequence)
     }
-
-    fn is_mine(&self, cursor: Cursor) -> bool {
-        cursor.epoch() == self.common.epoch && cursor.sequence() <= self.sequence
-    }
 }
 
 fn known(key: u32) -> Option<u32> {
     (key != NIL).then_some(key)
+}
+
+/// Fills a batch with events, up to the limits.
+pub(super) fn collect<'h>(
+    common: &Common,
+    events: impl Iterator<Item = &'h Held>,
+    mut batch: Batch,
+    max_events: usize,
+) -> Batch {
+    let mut bytes = 0_usize;
+    for held in events {
+        bytes = bytes.saturating_add(held.stored.event.payload().len());
+        let full = bytes > common.config.max_batch_bytes && !batch.is_empty();
+        if full || batch.len() == max_events {
+            // The rest is for the next poll.
+            batch.cursor = batch.entries().last().map_or(batch.cursor, Entry::cursor);
+            break;
+        }
+        batch.entries.push(Entry::new(common.cursor(held.sequence), Arc::clone(&held.stored)));
+    }
+    batch
 }
 
 /// Merges events of several channels in the order of their numbers.

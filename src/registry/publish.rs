@@ -9,7 +9,6 @@ use crate::{
     history::{Bounds, Evicted, Held},
     outcome::{PublishError, Published},
     shard::{BATCH, Ended, Short},
-    sync::Ordering,
     waiters::State,
     wake::{Panics, WakeList},
 };
@@ -47,7 +46,8 @@ impl Registry {
             return Err(PublishError::ChannelName { max_bytes: config.max_channel_name_bytes });
         }
         let (hash, cell) = self.locate(channel.as_str());
-        let (weight, mut stored) = (event.weight(), Stored::new(channel.clone(), event));
+        let weight = event.weight();
+        let mut stored = Some(Stored::new(channel.clone(), event));
         // What is let go is dropped when the waits have been woken: nothing foreign comes before.
         let (mut gone, mut wakers) = (Evicted::default(), WakeList::default());
         let mut place =
@@ -107,7 +107,7 @@ impl Registry {
         let (hash, cell) = self.locate(channel.as_str());
         let mut wakers = WakeList::default();
         let mut shard = cell.lock();
-        let found = shard.find(hash, channel.as_str());
+        let found = shard.find(hash, channel);
         let Some(key) = found.filter(|&key| shard.has_parked(key)) else {
             return (0, Panics::default());
         };
@@ -123,7 +123,7 @@ impl Registry {
         let (hash, cell) = self.locate(channel.as_str());
         let (mut gone, mut wakers) = (Evicted::default(), WakeList::default());
         let mut shard = cell.lock();
-        let Some(key) = shard.find_current(hash, channel.as_str(), now, &mut gone) else {
+        let Some(key) = shard.find_current(hash, channel, now, &mut gone) else {
             self.common.give_back(gone.weight);
             drop(shard);
             return false;
@@ -145,7 +145,7 @@ impl Cell {
     fn place(
         &self,
         hash: u64,
-        stored: &mut Arc<Stored>,
+        stored: &mut Option<Arc<Stored>>,
         Times { now, expires }: Times,
         frugal: bool,
         gone: &mut Evicted,
@@ -153,43 +153,42 @@ impl Cell {
     ) -> Result<Option<Placed>, Short> {
         let common = &self.common;
         let config = &common.config;
+        let Some(new) = stored.as_mut() else { return Ok(None) };
         let mut shard = self.lock();
         if common.phase() == Phase::Closed {
             return Ok(None);
         }
         let before = gone.weight;
-        let found = shard.find_now(hash, stored.channel.as_str(), now, gone);
+        let found = shard.find_now(hash, &new.channel, now, gone);
         common.give_back(gone.weight - before);
         let key = match found {
             Some(key) => {
                 // All events of a channel share its name.
-                if let Some(stored) = Arc::get_mut(stored) {
-                    stored.channel = shard.name(key).clone();
+                let name = shard.name(key);
+                if !name.is_same(&new.channel) {
+                    if let Some(new) = Arc::get_mut(new) {
+                        new.channel = name.clone();
+                    }
                 }
                 key
             }
             None => {
                 self.refill_channels(&mut shard, frugal);
-                shard.open(hash, &stored.channel)?
+                shard.open(hash, &new.channel)?
             }
         };
 
-        let weight = stored.event.weight();
+        let weight = new.event.weight();
         let bounds = Bounds { events: config.history_events, bytes: config.history_bytes };
         let (count, freed) = shard.pushed_out_by(key, weight, bounds);
-        let fits = |held: usize| {
-            let held = held.checked_add(weight)?.checked_sub(freed)?;
-            (held <= config.total_history_bytes).then_some(held)
-        };
-        let total = &common.traffic.history_bytes;
-        if total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
+        if !common.take_bytes(weight, freed) {
             shard.retire(key);
             drop(shard);
             return Err(Short::Bytes);
         }
         let sequence = common.next_sequence();
-        let held = Held { sequence, expires, stored: Arc::clone(stored) };
-        let timer = shard.store(key, held, count, gone);
+        let held = stored.take().map(|stored| Held { sequence, expires, stored });
+        let timer = held.and_then(|held| shard.store(key, held, count, gone));
         let ended = shard.end_before(key, sequence, State::Woken, wakers);
         drop(shard);
         Ok(Some(Placed { sequence, timer, ended }))
@@ -212,7 +211,7 @@ impl Cell {
         while ended.more {
             let mut shard = self.lock();
             // The channel may be gone by now, or another one of its name; the sequence tells.
-            let key = shard.find(hash, channel.as_str());
+            let key = shard.find(hash, channel);
             let end = |key| shard.end_before(key, sequence, state, &mut wakers);
             ended = key.map_or_else(Ended::default, end);
             drop(shard);

@@ -135,7 +135,7 @@ fn storm(registry: &Registry, clock: &Clock, seed: u64) {
                 let parts = registry.parts((0..count).map(|number| name(first + number)));
                 let mut parts = parts.expect("few channels, short names");
                 if below(4) == 0 {
-                    parts = parts.with_key(&format!("k{}", below(5))).ok().expect("a short key");
+                    parts.set_key(&format!("k{}", below(5))).expect("a short key");
                 }
                 let deadline = Some(now + 1 + below(200));
                 let ask = Ask { since: Since::Now, deadline, max_events: 3 };

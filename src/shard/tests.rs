@@ -100,7 +100,7 @@ impl Fixture {
     }
 
     fn find(&self, name: usize) -> Option<u32> {
-        self.shard.find(hash(name), NAMES[name])
+        self.shard.find(hash(name), &Channel::new(NAMES[name]).unwrap())
     }
 
     /// Finds a channel that is one now: with waits, or events that are not too old.
@@ -196,7 +196,7 @@ impl Fixture {
         let model = &mut self.model;
         // Zero, the present and what lies between.
         let since = since.index(model.sequence as usize + 1) as u64;
-        let key = self.shard.find(hash(name), NAMES[name]);
+        let key = self.shard.find(hash(name), &Channel::new(NAMES[name]).unwrap());
         if let Some(key) = key {
             let mut gone = Evicted::default();
             self.shard.expire(key, model.now, &mut usize::MAX.clone(), &mut gone);

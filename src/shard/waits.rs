@@ -40,6 +40,18 @@ impl Shard {
             Ok(channel) => channel,
             Err(short) => return Err((short, waker)),
         };
+        Ok(self.enqueue(channel, deadline, registered, waker))
+    }
+
+    /// Parks a wait on a channel that has a record. Who has a deadline is the lead, for which the
+    /// shard has a permit.
+    pub(crate) fn enqueue(
+        &mut self,
+        channel: u32,
+        deadline: Option<u64>,
+        registered: u64,
+        waker: Waker,
+    ) -> u32 {
         self.revive(channel);
         let key = self.waiters.insert(Waiter::new(channel, deadline.is_some(), registered, waker));
         let record = &mut self.channels[channel];
@@ -50,7 +62,7 @@ impl Shard {
             self.spare_waits -= 1;
             self.holds.insert(&mut self.waiters, key, deadline);
         }
-        Ok(key)
+        key
     }
 
     /// The record of a parked wait.
@@ -65,18 +77,18 @@ impl Shard {
 
     /// Frees the record of a wait, whatever state it is in. The future that owns it does this, once.
     pub(crate) fn leave(&mut self, key: u32) -> Option<Waker> {
-        self.holds.remove(&mut self.waiters, key);
-        let Waiter { channel, state, .. } = self.waiters[key];
+        let Waiter { channel, state, lead, .. } = self.waiters[key];
         let record = &mut self.channels[channel];
         record.waiters -= 1;
         if state == State::Parked {
             record.queue.remove(&mut self.waiters, key);
         }
-        let waiter = self.waiters.remove(key)?;
-        if waiter.lead {
+        if lead {
+            self.holds.remove(&mut self.waiters, key);
             self.waits -= 1;
             self.spare_waits += 1;
         }
+        let waiter = self.waiters.remove(key)?;
         self.retire(channel);
         waiter.waker
     }
@@ -89,13 +101,22 @@ impl Shard {
         state: State,
         wakers: &mut WakeList,
     ) -> Ended {
-        for count in 0..BATCH {
-            match self.first_before(channel, sequence) {
-                Some(key) => self.end(key, state, wakers),
-                None => return Ended { count, more: false },
+        let queue = &mut self.channels[channel].queue;
+        let mut count = 0;
+        while let Some(key) = queue.front() {
+            let waiter = &mut self.waiters[key];
+            if waiter.registered >= sequence {
+                break;
             }
+            if count == BATCH {
+                return Ended { count, more: true };
+            }
+            waiter.state = state;
+            wakers.push(waiter.waker.take());
+            queue.remove(&mut self.waiters, key);
+            count += 1;
         }
-        Ended { count: BATCH, more: self.first_before(channel, sequence).is_some() }
+        Ended { count, more: false }
     }
 
     /// Ends the waits that have a key, except the newest if that is parked.
@@ -106,11 +127,6 @@ impl Shard {
             }
             self.end(older, State::Superseded, wakers);
         }
-    }
-
-    fn first_before(&self, channel: u32, sequence: u64) -> Option<u32> {
-        let first = self.channels[channel].queue.front()?;
-        (self.waiters[first].registered < sequence).then_some(first)
     }
 
     fn end(&mut self, key: u32, state: State, wakers: &mut WakeList) {

@@ -114,10 +114,11 @@ impl Client {
     /// Takes note of an answer.
     pub(super) fn hear(&mut self, waited: &Waited) {
         let before = self.cursor.sequence();
-        if let Waited::Events(Batch { entries, cursor, gap }) = waited {
-            assert!(*gap || !entries.is_empty(), "an answer says something");
+        if let Waited::Events(batch) = waited {
+            let Batch { cursor, gap, .. } = batch;
+            assert!(*gap || !batch.is_empty(), "an answer says something");
             self.gaps += usize::from(*gap);
-            for entry in entries {
+            for entry in batch {
                 let number = entry.cursor().sequence();
                 assert!((before + 1..=cursor.sequence()).contains(&number), "cursors are exact");
                 let text = std::str::from_utf8(entry.payload()).unwrap();

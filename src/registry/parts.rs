@@ -1,0 +1,148 @@
+//! What a poll consists of: its channels, and the key that only the newest wait has.
+
+use std::{iter, slice, sync::Arc};
+
+use super::{Cell, Common, Registry};
+use crate::{
+    channel::{Channel, Role},
+    outcome::Refused,
+    random,
+    slab::NIL,
+};
+
+/// One channel of a poll.
+#[derive(Clone)]
+pub(crate) struct Part {
+    pub(super) cell: Arc<Cell>,
+    pub(super) channel: Channel,
+    pub(super) hash: u64,
+}
+
+/// Where a part of a poll stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Slot {
+    /// The key of the waiter once it is parked; before, of the channel, or `NIL` if it has none.
+    pub(super) key: u32,
+    /// Which of the locked shards is the channel's.
+    pub(super) guard: u32,
+}
+
+/// The channels of a poll: in the order of their shards, each once, at least one. The first is the
+/// lead.
+pub(crate) enum Parts {
+    One(Part, Slot),
+    Many(Box<[Part]>, Box<[Slot]>),
+}
+
+/// The parts of a poll, and where each of them stands.
+pub(super) type Places<'a> = (&'a [Part], &'a mut [Slot]);
+
+impl Registry {
+    /// Finds the shards of channels.
+    pub(crate) fn parts<C>(&self, channels: C) -> Result<Parts, Refused>
+    where
+        C: IntoIterator<Item: Into<Channel>>,
+    {
+        let max = self.common.config.max_channels_per_wait;
+        let mut channels = channels.into_iter().map(Into::into);
+        let first = self.part(channels.next().ok_or(Refused::NoChannels)?)?;
+        let too_many = Refused::ChannelsPerWait { max };
+        let Some(second) = channels.next() else {
+            return (max > 0).then_some(Parts::one(first)).ok_or(too_many);
+        };
+
+        if max == 0 {
+            return Err(too_many);
+        }
+        let mut parts = vec![first];
+        for channel in iter::once(second).chain(channels) {
+            let part = self.part(channel)?;
+            if parts.iter().any(|other| other.is(&part)) {
+                continue;
+            }
+            if parts.len() == max {
+                return Err(too_many);
+            }
+            parts.push(part);
+        }
+        Ok(Parts::many(parts))
+    }
+
+    fn part(&self, channel: Channel) -> Result<Part, Refused> {
+        let max_bytes = self.common.config.max_channel_name_bytes;
+        if channel.as_str().len() > max_bytes {
+            return Err(Refused::ChannelName { max_bytes });
+        }
+        let (hash, cell) = self.locate(channel.as_str());
+        Ok(Part { cell: Arc::clone(cell), channel, hash })
+    }
+
+    /// Where nothing ever happens: any shard will do.
+    pub(crate) fn nowhere(&self) -> Parts {
+        let channel = Channel::nothing();
+        let (hash, _) = self.common.locate(channel.as_str());
+        let place = random::up_to(self.cells.len() as u64 - 1) as usize;
+        let cell = self.cells.get(place).expect("there is a shard for every place");
+        let part = Part { cell: Arc::clone(cell), channel, hash };
+        Parts::one(part)
+    }
+}
+
+impl Part {
+    fn is(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.channel == other.channel
+    }
+}
+
+impl Parts {
+    fn one(part: Part) -> Self {
+        Self::One(part, Slot { key: NIL, guard: 0 })
+    }
+
+    fn many(mut parts: Vec<Part>) -> Self {
+        parts.sort_unstable_by_key(|part| part.cell.index);
+        let (mut slot, mut previous) = (Slot { key: NIL, guard: 0 }, None);
+        let slots = parts.iter().map(|part| {
+            let shard = previous.replace(part.cell.index);
+            slot.guard += u32::from(shard.is_some_and(|shard| shard != part.cell.index));
+            slot
+        });
+        let slots = slots.collect();
+        Self::Many(parts.into(), slots)
+    }
+
+    /// Adds the key that only the newest wait has, or says why not.
+    pub(crate) fn set_key(&mut self, key: &str) -> Result<(), Refused> {
+        let common = Arc::clone(self.common());
+        let max_bytes = common.config.max_channel_name_bytes;
+        if key.len() > max_bytes {
+            return Err(Refused::Key { max_bytes });
+        }
+        let channel = Channel::key(key);
+        let (hash, index) = common.locate(channel.as_str());
+        // If the shard is gone, so are the hub and every other wait that is parked with the key.
+        let Ok(Some(cell)) = common.cell(index) else { return Ok(()) };
+        let (parts, _) = self.split();
+        let channels = parts.iter().filter(|part| part.channel.role() == Role::Channel);
+        let key = Part { cell, channel, hash };
+        *self = Self::many(channels.cloned().chain(iter::once(key)).collect());
+        Ok(())
+    }
+
+    pub(super) fn split(&mut self) -> Places<'_> {
+        match self {
+            Self::One(part, slot) => (slice::from_ref(part), slice::from_mut(slot)),
+            Self::Many(parts, slots) => (parts, slots),
+        }
+    }
+
+    pub(crate) fn common(&self) -> &Arc<Common> {
+        let lead = match self {
+            Self::One(part, _) => part,
+            Self::Many(parts, _) => parts.first().expect(HAS_CHANNEL),
+        };
+        &lead.cell.common
+    }
+}
+
+pub(super) const HAS_CHANNEL: &str = "a poll has a channel";
