@@ -9,6 +9,7 @@ use crate::{channel::Channel, event::Event};
 pub(crate) struct Config {
     pub(crate) max_waits: usize,
     pub(crate) max_waits_per_channel: usize,
+    pub(crate) max_releases_per_ms: usize,
     pub(crate) max_channels: usize,
     pub(crate) max_channels_per_wait: usize,
     pub(crate) max_channel_name_bytes: usize,
@@ -33,6 +34,7 @@ impl Default for Config {
         Self {
             max_waits: 1_000_000,
             max_waits_per_channel: 1_000_000,
+            max_releases_per_ms: usize::MAX,
             max_channels: 1_000_000,
             max_channels_per_wait: 64,
             max_channel_name_bytes: 256,
@@ -72,6 +74,7 @@ impl Config {
             });
         }
         self.history_events = self.history_events.max(1);
+        self.max_releases_per_ms = self.max_releases_per_ms.max(1);
         self.max_batch_events = self.max_batch_events.max(1);
         self.max_channel_name_bytes = self.max_channel_name_bytes.min(Channel::MAX_BYTES);
         self.history_age = self.history_age.clamp(Duration::from_millis(1), Self::LONGEST);

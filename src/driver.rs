@@ -26,10 +26,13 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use crate::registry::Common;
+use crate::registry::{Cell, Common};
 
 /// Batches of due work that a driver does before it lets the tasks that it woke run.
 const BATCHES_A_POLL: usize = 16;
+
+/// Batches of due work that it does in a shard before it goes on to the next.
+const BATCHES_A_SHARD: usize = 4;
 
 /// The present, as a hub counts it.
 #[derive(Clone, Copy)]
@@ -126,23 +129,32 @@ enum Sleeps {
 impl Driver {
     /// Does what is due in all shards; false if it stopped before the end to let others run.
     fn turn(&mut self) -> bool {
-        let mut batches = BATCHES_A_POLL;
         let now = Now::of(&self.common).tick();
-        while let Ok(cell) = self.common.cell(self.place) {
-            while let Some((more, panics)) = cell.as_ref().map(|cell| cell.turn(now)) {
-                // A waker that panics has said so by now, and no wait may miss its end for it.
-                drop(panics);
-                if !more {
-                    break;
-                }
-                batches -= 1;
-                if batches == 0 {
-                    return false;
-                }
+        // Shard after shard and a few batches in each: none waits for another's million.
+        let (mut batches, mut idle) = (BATCHES_A_POLL, 0);
+        while idle < self.common.config.shards {
+            let cell = self.common.cell(self.place);
+            let more = cell.is_some_and(|cell| Self::work(&cell, now, &mut batches));
+            idle = if more { 0 } else { idle + 1 };
+            self.place = (self.place + 1) % self.common.config.shards;
+            if batches == 0 {
+                return false;
             }
-            self.place += 1;
         }
-        self.place = 0;
+        true
+    }
+
+    /// Does a few batches of what is due in a shard. True if there may be more.
+    fn work(cell: &Cell, now: u64, batches: &mut usize) -> bool {
+        for _ in 0..BATCHES_A_SHARD.min(*batches) {
+            // A waker that panics has said so by now, and no wait may miss its end for it.
+            let (more, _) = cell.turn(now);
+            // Who may go by now has to wait for those whose time is over.
+            if !more && !cell.release(now).0 {
+                return false;
+            }
+            *batches -= 1;
+        }
         true
     }
 }

@@ -76,6 +76,9 @@ impl Hub {
 
     /// Publishes an event: stores it in the channel's history and wakes all who wait for it.
     ///
+    /// It returns soon, however many these are: where a multi-threaded runtime uses the hub, all but
+    /// the first thousand are woken by a task of its own, which lets others run in between.
+    ///
     /// A channel needs no making. Publishing works while the hub drains, too. If a waker of a woken
     /// wait panics, all others are woken first and the panic goes on here; tokio's do not.
     ///
@@ -139,7 +142,7 @@ impl Hub {
     /// run out; requests that are watched are looked at again. If a waker of a woken wait panics,
     /// all others are woken first and the panic goes on here; tokio's do not.
     pub fn touch(&self, channel: &Channel) -> usize {
-        let (woken, panics) = self.registry.touch(channel);
+        let (woken, panics) = self.registry.touch(channel, Now::of(&self.registry.common).tick());
         panics.resume();
         woken
     }

@@ -244,9 +244,10 @@ impl fmt::Display for Refused {
 pub struct Published {
     /// The event's position.
     pub cursor: Cursor,
-    /// How many waits it woke. None is no fault: the history keeps the event for the next poll. A
-    /// wait on several channels may be woken by each of them before it is polled, or have ended
-    /// otherwise.
+    /// How many waits were parked on the channel, and are woken: at once, or by a task of the runtime
+    /// if they are more than a thousand. None is no fault: the history keeps the event for the next
+    /// poll. A wait on several channels may be woken by each of them before it is polled, one that is
+    /// not woken yet by the next event, too, or have ended otherwise.
     pub woken: usize,
 }
 

@@ -179,10 +179,9 @@ impl Common {
         self.cells.get().into_iter().flatten().filter_map(Weak::upgrade)
     }
 
-    /// The shard of an index, unless it is past the last (`Err`) or no longer needed (`Ok(None)`).
-    pub(crate) fn cell(&self, index: usize) -> Result<Option<Arc<Cell>>, Past> {
-        let cells = self.cells.get().ok_or(Past)?;
-        cells.get(index).ok_or(Past).map(Weak::upgrade)
+    /// The shard of an index, if there is one that is still needed.
+    pub(crate) fn cell(&self, index: usize) -> Option<Arc<Cell>> {
+        self.cells.get()?.get(index)?.upgrade()
     }
 
     /// Counts the bytes of an event that is held instead of others; false if that is too much.
@@ -267,6 +266,13 @@ impl Cell {
         self.trim(&mut shard);
         self.common.give_back(gone.weight);
         drop(shard);
+        (steps == 0, wakers.wake())
+    }
+
+    /// The same for broadcasts on their way.
+    pub(crate) fn release(&self, now: u64) -> (bool, Panics) {
+        let (mut wakers, mut steps) = (WakeList::default(), BATCH);
+        self.lock().release(now, &mut steps, &mut wakers);
         (steps == 0, wakers.wake())
     }
 
@@ -359,6 +365,3 @@ impl Registry {
         assert_eq!(bytes, self.common.traffic.history_bytes.load(Ordering::Relaxed));
     }
 }
-
-/// An index past the last shard.
-pub(crate) struct Past;

@@ -12,13 +12,18 @@
 #![allow(clippy::indexing_slicing, reason = "slab keys: used only while their record lives")]
 
 mod counts;
+mod fanouts;
 mod waits;
 
 use std::collections::BTreeSet;
 
 use hashbrown::HashTable;
 
-pub(crate) use self::counts::{Counts, Holds};
+use self::fanouts::Fanout;
+pub(crate) use self::{
+    counts::{Counts, Holds},
+    fanouts::Pace,
+};
 use crate::{
     channel::{Channel, Role},
     history::{Bounds, Evicted, Held, History},
@@ -98,6 +103,7 @@ pub(crate) struct Shard {
     /// The timers of channels.
     ages: Wheel,
     remnants: Queue,
+    fanouts: Vec<Fanout>,
     /// The oldest event of each channel that has any, if the hub lets the oldest of all go.
     oldest: Option<BTreeSet<(u64, u32)>>,
     /// Records that are no channels.
@@ -124,6 +130,7 @@ impl Shard {
             holds: Wheel::new(),
             ages: Wheel::new(),
             remnants: Queue::new(),
+            fanouts: Vec::new(),
             oldest: None,
             others: 0,
             floor: 0,
@@ -358,6 +365,7 @@ impl Shard {
     /// Forgets a channel; gives its permit back.
     fn forget(&mut self, key: u32) {
         self.revive(key);
+        self.cut_fanout(key);
         self.ages.remove(&mut self.channels, key);
         let Some(record) = self.channels.remove(key) else { return };
         debug_assert_eq!((record.waiters, record.history.len()), (0, 0), "nothing needs it");

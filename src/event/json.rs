@@ -57,15 +57,20 @@ fn too_deep(json: &[u8]) -> Option<&[u8]> {
 /// zero for text that needs no escapes.
 pub(super) fn transcoded(payload: &[u8]) -> usize {
     let Ok(text) = std::str::from_utf8(payload) else { return payload.len().div_ceil(3) * 4 };
+    if !payload.chunks(64).any(has_escapes) {
+        return 0;
+    }
     let escapes = text.bytes().map(|byte| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 1,
         0..0x20 => "u0000".len(),
         _ => 0,
     });
-    match escapes.sum() {
-        0 => 0,
-        more => text.len() + more,
-    }
+    text.len() + escapes.sum::<usize>()
+}
+
+/// Looks at every byte without a branch, so that many are looked at together.
+fn has_escapes(chunk: &[u8]) -> bool {
+    chunk.iter().fold(false, |any, &byte| any | (byte < 0x20) | (byte == b'"') | (byte == b'\\'))
 }
 
 /// Any JSON value, read and thrown away. Unlike serde's `IgnoredAny` it reads every string and

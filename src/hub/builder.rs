@@ -49,6 +49,12 @@ impl HubBuilder {
         max_waits: usize;
         /// The most polls parked at once on one channel. Default: 1,000,000. The next is refused.
         max_waits_per_channel: usize;
+        /// The most polls of a channel that an event, touch or delete lets go in a millisecond; zero
+        /// counts as one. Default: `usize::MAX`, all as fast as they can be woken. It spreads the
+        /// answers of a huge broadcast, and with them the polls that come back. Events that follow
+        /// while polls of the channel are still being let go do not add to it. As a hold does, it
+        /// needs a running tokio runtime; elsewhere all are let go at once.
+        max_releases_per_ms: usize;
         /// The most channels at once: with events, with parked polls, or deleted so recently that
         /// their events would still be held. (These last make room when it is needed.) Default:
         /// 1,000,000. A poll or a publish that needs one more is refused.

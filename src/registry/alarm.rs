@@ -60,6 +60,19 @@ impl Alarm {
         self.ring_before(0);
     }
 
+    /// Has the drivers look now, if there is one to rely on for what cannot be told in advance: one
+    /// that is sure to be polled, or if `any` will do, any. A driver that goes later than this has
+    /// its work done by [`Common::recall`](super::Common::recall).
+    pub(super) fn ring_any(&self, any: bool) -> bool {
+        let drivers = self.drivers.lock();
+        let found = drivers.iter().any(|driver| any || driver.works_alone);
+        drop(drivers);
+        if found {
+            self.ring();
+        }
+        found
+    }
+
     fn ring_before(&self, deadline: u64) {
         let mut wakers = WakeList::default();
         let mut drivers = self.drivers.lock();

@@ -11,6 +11,7 @@ mod clients;
 mod deleting;
 mod draining;
 mod expiring;
+mod fanouts;
 mod limits;
 mod parking;
 mod publishing;

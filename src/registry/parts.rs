@@ -121,7 +121,7 @@ impl Parts {
         let channel = Channel::key(key);
         let (hash, index) = common.locate(channel.as_str());
         // If the shard is gone, so are the hub and every other wait that is parked with the key.
-        let Ok(Some(cell)) = common.cell(index) else { return Ok(()) };
+        let Some(cell) = common.cell(index) else { return Ok(()) };
         let (parts, _) = self.split();
         let channels = parts.iter().filter(|part| part.channel.role() == Role::Channel);
         let key = Part { cell, channel, hash };

@@ -8,7 +8,7 @@ use crate::{
     event::{Event, Stored},
     history::{Bounds, Evicted, Held},
     outcome::{PublishError, Published},
-    shard::{BATCH, Ended, Short},
+    shard::{BATCH, Ended, Pace, Short},
     waiters::State,
     wake::{Panics, WakeList},
 };
@@ -18,6 +18,8 @@ struct Placed {
     sequence: u64,
     /// The deadline of a timer that was set for it.
     timer: Option<u64>,
+    /// How many waits are parked on its channel, and what of them was ended.
+    parked: usize,
     ended: Ended,
 }
 
@@ -73,10 +75,11 @@ impl Registry {
             Short::Bytes => PublishError::TotalHistory { max_bytes: config.total_history_bytes },
             Short::Channels | Short::Waits => PublishError::Channels { max: config.max_channels },
         })?;
-        let Some(Placed { sequence, timer, ended }) = placed else {
+        let Some(Placed { sequence, timer, parked: woken, ended }) = placed else {
             return Err(PublishError::Closed);
         };
-        let (woken, panics) = cell.wake_rest(hash, channel, sequence, State::Woken, wakers, ended);
+        let broadcast = Broadcast { hash, channel, sequence, state: State::Woken, now: times.now };
+        let panics = cell.wake_rest(&broadcast, wakers, ended);
         Ok((Published { cursor: self.common.cursor(sequence), woken }, timer, panics))
     }
 
@@ -103,19 +106,22 @@ impl Registry {
     }
 
     /// Wakes who waits on a channel, without an event. Returns how many.
-    pub(crate) fn touch(&self, channel: &Channel) -> (usize, Panics) {
+    pub(crate) fn touch(&self, channel: &Channel, now: u64) -> (usize, Panics) {
         let (hash, cell) = self.locate(channel.as_str());
         let mut wakers = WakeList::default();
         let mut shard = cell.lock();
         let found = shard.find(hash, channel);
-        let Some(key) = found.filter(|&key| shard.has_parked(key)) else {
+        let Some(key) = found.filter(|&key| shard.parked(key) > 0) else {
             return (0, Panics::default());
         };
         // Who registers from now on was not meant.
         let sequence = self.common.next_sequence();
-        let ended = shard.end_before(key, sequence, State::Touched, &mut wakers);
+        let woken = shard.parked(key);
+        let pace = self.common.config.max_releases_per_ms;
+        let ended = shard.broadcast(key, sequence, State::Touched, pace, &mut wakers);
         drop(shard);
-        cell.wake_rest(hash, channel, sequence, State::Touched, wakers, ended)
+        let broadcast = Broadcast { hash, channel, sequence, state: State::Touched, now };
+        (woken, cell.wake_rest(&broadcast, wakers, ended))
     }
 
     /// Lets all events of a channel go and ends its waits. False if there is no such channel.
@@ -130,13 +136,24 @@ impl Registry {
         };
         // Who registers from now on waits for a new channel of the same name.
         let sequence = self.common.next_sequence();
-        let ended = shard.end_before(key, sequence, State::Deleted, &mut wakers);
+        let pace = self.common.config.max_releases_per_ms;
+        let ended = shard.broadcast(key, sequence, State::Deleted, pace, &mut wakers);
         shard.delete(key, &mut gone);
         self.common.give_back(gone.weight);
         drop(shard);
-        cell.wake_rest(hash, channel, sequence, State::Deleted, wakers, ended).1.resume();
+        let broadcast = Broadcast { hash, channel, sequence, state: State::Deleted, now };
+        cell.wake_rest(&broadcast, wakers, ended).resume();
         true
     }
+}
+
+/// What the waits of a channel are ended for that registered before it.
+struct Broadcast<'a> {
+    hash: u64,
+    channel: &'a Channel,
+    sequence: u64,
+    state: State,
+    now: u64,
 }
 
 impl Cell {
@@ -189,35 +206,63 @@ impl Cell {
         let sequence = common.next_sequence();
         let held = stored.take().map(|stored| Held { sequence, expires, stored });
         let timer = held.and_then(|held| shard.store(key, held, count, gone));
-        let ended = shard.end_before(key, sequence, State::Woken, wakers);
+        let parked = shard.parked(key);
+        let pace = config.max_releases_per_ms;
+        let ended = shard.broadcast(key, sequence, State::Woken, pace, wakers);
         drop(shard);
-        Ok(Some(Placed { sequence, timer, ended }))
+        Ok(Some(Placed { sequence, timer, parked, ended }))
     }
 
     /// Wakes the waits that were taken, then the rest in batches, each under a lock of its own: the
     /// other channels of the shard wait for one batch at most. Waits that register meanwhile have
-    /// seen the sequence and are left alone. Returns how many were woken, and the panics.
+    /// seen the sequence and are left alone. After so many, the rest is left to a driver.
     fn wake_rest(
         &self,
-        hash: u64,
-        channel: &Channel,
-        sequence: u64,
-        state: State,
+        broadcast: &Broadcast<'_>,
         mut wakers: WakeList,
         mut ended: Ended,
-    ) -> (usize, Panics) {
-        let mut woken = ended.count;
+    ) -> Panics {
+        let &Broadcast { hash, channel, sequence, state, now } = broadcast;
+        let per_tick = self.common.config.max_releases_per_ms;
+        let mut pace = Pace { began: now, per_tick, released: ended.count };
         let mut panics = wakers.wake();
         while ended.more {
+            let most = BATCHES_AT_ONCE.saturating_mul(BATCH).min(per_tick) - pace.released;
             let mut shard = self.lock();
             // The channel may be gone by now, or another one of its name; the sequence tells.
-            let key = shard.find(hash, channel);
-            let end = |key| shard.end_before(key, sequence, state, &mut wakers);
-            ended = key.map_or_else(Ended::default, end);
+            let Some(key) = shard.find(hash, channel) else { break };
+            if most == 0 {
+                shard.fan_out(key, sequence, state, pace);
+                drop(shard);
+                return panics.and(self.hand_over());
+            }
+            ended = shard.end_before(key, sequence, state, most.min(BATCH), &mut wakers);
             drop(shard);
-            woken += ended.count;
+            pace.released += ended.count;
             panics = panics.and(wakers.wake());
         }
-        (woken, panics)
+        panics
+    }
+
+    /// Leaves broadcasts on their way to a driver; if there is none to rely on, ends them.
+    fn hand_over(&self) -> Panics {
+        let is_paced = self.common.config.max_releases_per_ms < usize::MAX;
+        if self.common.alarm.ring_any(is_paced) { Panics::default() } else { self.release_all() }
+    }
+
+    /// Ends all broadcasts on their way at once.
+    pub(super) fn release_all(&self) -> Panics {
+        let mut panics = Panics::default();
+        loop {
+            let (more, next) = self.release(u64::MAX);
+            panics = panics.and(next);
+            if !more {
+                return panics;
+            }
+        }
     }
 }
+
+/// How many batches of waits a broadcast wakes before its publisher goes on; what is left is for a
+/// driver.
+const BATCHES_AT_ONCE: usize = if cfg!(loom) { 1 } else { 16 };

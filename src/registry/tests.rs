@@ -119,7 +119,7 @@ fn storm(registry: &Registry, clock: &Clock, seed: u64) {
         let now = clock.fetch_add(u64::from(below(4) == 0), Ordering::Relaxed);
         match below(16) {
             0 => _ = registry.delete(&name(first), now),
-            1 => _ = registry.touch(&name(first)),
+            1 => _ = registry.touch(&name(first), 0),
             2 => {
                 for cell in &registry.cells {
                     while cell.turn(now).0 {}

@@ -184,7 +184,7 @@ impl Fixture {
         let mut wakers = WakeList::default();
         let more = self
             .find(name)
-            .is_some_and(|key| self.shard.end_before(key, before, state, &mut wakers).more);
+            .is_some_and(|key| self.shard.end_before(key, before, state, BATCH, &mut wakers).more);
         wakers.wake().resume();
         assert_eq!(more, self.model.end(&broadcast), "a broadcast ends with its last wait");
         if more {

@@ -4,7 +4,7 @@
 
 use std::task::Waker;
 
-use super::{BATCH, Ended, Shard, Short};
+use super::{Ended, Shard, Short};
 use crate::{
     channel::Channel,
     history::Evicted,
@@ -18,9 +18,9 @@ impl Shard {
         key.map_or(0, |key| self.channels[key].waiters)
     }
 
-    /// Whether a wait of a channel is parked, not woken yet.
-    pub(crate) fn has_parked(&self, key: u32) -> bool {
-        self.channels[key].queue.front().is_some()
+    /// How many waits of a channel are parked, and not ended yet.
+    pub(crate) fn parked(&self, key: u32) -> usize {
+        self.channels[key].queue.len()
     }
 
     /// Parks a wait on a channel, which is opened if it has no record yet. Who has a deadline is
@@ -93,12 +93,13 @@ impl Shard {
         waiter.waker
     }
 
-    /// Ends the waits of a channel that registered before `sequence`: a batch of them.
+    /// Ends the waits of a channel that registered before `sequence`, but at most so many.
     pub(crate) fn end_before(
         &mut self,
         channel: u32,
         sequence: u64,
         state: State,
+        most: usize,
         wakers: &mut WakeList,
     ) -> Ended {
         let queue = &mut self.channels[channel].queue;
@@ -108,7 +109,7 @@ impl Shard {
             if waiter.registered >= sequence {
                 break;
             }
-            if count == BATCH {
+            if count == most {
                 return Ended { count, more: true };
             }
             waiter.state = state;
@@ -192,8 +193,8 @@ impl Shard {
         }
     }
 
-    /// The next tick at which [`Shard::turn`] has something to do.
+    /// The next tick at which [`Shard::turn`] or [`Shard::release`] has something to do.
     pub(crate) fn next_turn(&self) -> Option<u64> {
-        [self.holds.next(), self.ages.next()].into_iter().flatten().min()
+        [self.holds.next(), self.ages.next(), self.next_release()].into_iter().flatten().min()
     }
 }

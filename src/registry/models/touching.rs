@@ -4,7 +4,7 @@ use super::*;
 
 /// Wakes who waits, without an event; returns how many.
 fn touch(registry: &Registry, channel: &Channel) -> usize {
-    let (woken, panics) = registry.touch(channel);
+    let (woken, panics) = registry.touch(channel, 0);
     panics.resume();
     woken
 }
