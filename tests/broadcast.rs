@@ -95,7 +95,7 @@ async fn polls_that_come_and_go_meanwhile_change_nothing_for_the_others() {
     drop(crowd.remove(1));
     drop(crowd.remove(3));
     // Its client has not seen the event: answered at once, in nobody's place.
-    let old = hub.wait(&channels(1)).since(Since::Oldest);
+    let old = hub.wait(channels(1)).since(Since::Oldest);
     assert_eq!(payload(old.await), "e");
     for expected in [1, 2, 3] {
         settle().await;
@@ -107,7 +107,7 @@ async fn polls_that_come_and_go_meanwhile_change_nothing_for_the_others() {
 #[tokio::test(start_paused = true)]
 async fn a_hold_that_runs_out_before_its_turn_has_the_event() {
     let hub = paced(1);
-    let hold = |ms| hub.wait(&channels(1)).hold(MS * ms);
+    let hold = |ms| hub.wait(channels(1)).hold(MS * ms);
     let mut waits = [10, 10, 1].map(|ms| task::spawn(hold(ms)));
     waits.iter_mut().for_each(|wait| assert!(wait.poll().is_pending()));
     settle().await;
@@ -198,7 +198,7 @@ fn with_threads_the_rest_is_left_to_the_runtime() {
     let answers = runtime.unwrap().block_on(async {
         let mut tasks = JoinSet::new();
         for _ in 0..5_000 {
-            tasks.spawn(hub.wait(&channels(1)));
+            tasks.spawn(hub.wait(channels(1)));
         }
         while hub.stats().parked < 5_000 {
             tokio::task::yield_now().await;
