@@ -102,3 +102,29 @@ impl<F, B: Body> fmt::Debug for ResponseFuture<F, B> {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(loom), target_pointer_width = "64"))]
+mod tests {
+    use std::{convert::Infallible, future::Ready, mem::size_of};
+
+    use super::*;
+
+    type Inner = Response<ReplyBody>;
+
+    /// What the layer makes of every request, and a parked poll keeps.
+    #[test]
+    fn a_response_future_has_no_more_bytes_than_it_needs() {
+        // The wait (96), what is waited out before it (8), the settings (8), the preference to
+        // acknowledge (16), the kind of reply, the version, and whether it is gRPC (8 in all).
+        assert!(size_of::<Held>() <= 136, "{}", size_of::<Held>());
+        // In front of a framework's boxed future (16) the largest is an answer that is ready (176).
+        type Boxed = Pin<Box<dyn Future<Output = Result<Inner, Infallible>> + Send>>;
+        let boxed = size_of::<ResponseFuture<Boxed, ReplyBody>>();
+        assert!(boxed <= 176, "{boxed}");
+        // A larger one comes with the settings (8), and the version, the deadline and what else is
+        // kept of its request (32).
+        type Large = Ready<Result<[u64; 64], Infallible>>;
+        let large = size_of::<ResponseFuture<Large, ReplyBody>>();
+        assert!(large <= size_of::<Large>() + 48, "{large}");
+    }
+}

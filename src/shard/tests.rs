@@ -352,3 +352,22 @@ fn a_wait_that_is_alone_keeps_the_memory_for_the_next() {
         assert!(shard.names.capacity() > 0);
     }
 }
+
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn records_have_no_more_bytes_than_they_need() {
+    use std::mem::size_of;
+
+    // The deadline (8), neighbours in the slot of the wheel (8) and its place (3).
+    assert_eq!(size_of::<Timer>(), 24);
+    // Beside the timer: the neighbours in the queue (8), the channel (4), its state and two marks
+    // (3), the sequence when it registered (8) and the waker (16). A slot of the slab is no larger.
+    assert!(size_of::<Waiter>() <= 64, "{}", size_of::<Waiter>());
+    assert_eq!(size_of::<Option<Waiter>>(), size_of::<Waiter>());
+    // The newest event (24), the ring of older ones (32), its floor and weight (16).
+    assert!(size_of::<History>() <= 72, "{}", size_of::<History>());
+    // Beside the history and a timer: the name (16), its hash (8), the queue of waits (12) and their
+    // number (8), when the last event settles (8), the neighbours among remnants (8), and a mark.
+    assert!(size_of::<Record>() <= 192, "{}", size_of::<Record>());
+    assert_eq!(size_of::<Option<Record>>(), size_of::<Record>());
+}
