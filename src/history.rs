@@ -63,12 +63,14 @@ pub(crate) struct Bounds {
 }
 
 #[derive(Default)]
+#[repr(C)]
 pub(crate) struct History {
-    /// Beside the ring, so that a channel that holds one event needs no ring.
+    /// Beside the ring, so that a channel that holds one event needs no ring. First, and the floor
+    /// second, since every poll looks at these.
     newest: Option<Held>,
+    floor: u64,
     older: VecDeque<Held>,
     weight: usize,
-    floor: u64,
 }
 
 impl History {

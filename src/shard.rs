@@ -37,19 +37,20 @@ use crate::{
 /// How many waits are woken, or timers moved, before the lock is let go.
 pub(crate) const BATCH: usize = if cfg!(loom) { 2 } else { 64 };
 
-/// What a channel holds.
+/// What a channel holds. All that a poll that parks has to see is on the first cache line.
+#[repr(C, align(64))]
 struct Record {
     name: Channel,
-    hash: u64,
-    history: History,
     /// Waits in the order in which they registered. Invariant: all are `Parked`.
     queue: Queue,
     /// Records of waits that point here, in the queue or no more.
-    waiters: usize,
+    waiters: u32,
+    history: History,
     /// When the oldest event is too old, or the last one has settled.
     timer: Timer,
     /// The tick at which the last event has settled.
     settles: u64,
+    hash: u64,
     /// The place among the remnants, if `is_remnant`.
     links: Links,
     is_remnant: bool,
@@ -176,7 +177,7 @@ impl Shard {
         gone: &mut Evicted,
     ) -> Option<u32> {
         let key = self.find(hash, name)?;
-        if self.channels[key].history.next_expiry().is_none_or(|expiry| now < expiry) {
+        if self.is_up_to_date(key, now) {
             return Some(key);
         }
         self.expire(key, now, &mut usize::MAX.clone(), gone);
@@ -221,7 +222,7 @@ impl Shard {
     pub(crate) fn channel_holds(&self, key: u32) -> Holds {
         let Record { history, waiters, .. } = &self.channels[key];
         let (events, bytes) = (history.len(), history.weight());
-        Holds { waits: *waiters, channels: 1, events, bytes }
+        Holds { waits: *waiters as usize, channels: 1, events, bytes }
     }
 
     pub(crate) fn name(&self, key: u32) -> &Channel {
@@ -243,9 +244,13 @@ impl Shard {
 
     /// Whether a channel has nothing to tell a poll since `sequence`, and holds nothing too old.
     pub(crate) fn is_quiet(&self, key: u32, sequence: u64, now: u64) -> bool {
-        let history = &self.channels[key].history;
-        history.next_expiry().is_none_or(|expiry| now < expiry)
-            && self.look(Some(key), sequence) == (false, false)
+        self.is_up_to_date(key, now) && self.look(Some(key), sequence) == (false, false)
+    }
+
+    /// Whether nothing that a channel holds is too old, for certain.
+    fn is_up_to_date(&self, key: u32, now: u64) -> bool {
+        // Invariant: the timer is never later than the end of the oldest event.
+        self.channels[key].timer.deadline().is_none_or(|deadline| now < deadline)
     }
 
     pub(crate) fn history(&self, key: u32) -> &History {
@@ -280,7 +285,7 @@ impl Shard {
     pub(crate) fn store(
         &mut self,
         key: u32,
-        held: Held,
+        mut held: Held,
         count: usize,
         gone: &mut Evicted,
     ) -> Option<u64> {
@@ -289,7 +294,9 @@ impl Shard {
         self.bytes += held.stored.event.weight();
         self.counts.published += 1;
         let record = &mut self.channels[key];
-        record.settles = record.settles.max(held.expires);
+        // Invariant: no event outlives a later one, whichever runtime's clock it came by.
+        held.expires = held.expires.max(record.settles);
+        record.settles = held.expires;
         self.evict(key, gone, |history, gone| history.push(held, count, gone));
         let record = &self.channels[key];
         if record.timer.is_set() {

@@ -33,6 +33,8 @@ pub(crate) enum State {
     Drained,
 }
 
+/// A cache line.
+#[repr(align(64))]
 pub(crate) struct Waiter {
     pub(crate) timer: Timer,
     links: Links,

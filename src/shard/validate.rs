@@ -24,9 +24,11 @@ impl Shard {
             assert_ne!(needed, record.is_remnant, "a channel is needed or a remnant");
             assert!(needed || record.timer.is_set(), "a timer ends every remnant");
             assert!(record.history.is_empty() || record.timer.is_set(), "events age");
+            let (timer, oldest) = (record.timer.deadline(), record.history.next_expiry());
+            assert!(oldest.is_none_or(|oldest| timer <= Some(oldest)), "events age in time");
             others += usize::from(!record.is_channel());
             assert!(record.is_channel() || record.history.is_empty(), "only channels have events");
-            waiters += record.waiters;
+            waiters += record.waiters as usize;
             events += record.history.len();
             bytes += record.history.weight();
             let queued = record.queue.validate(&mut self.waiters);

@@ -15,7 +15,7 @@ use crate::{
 impl Shard {
     /// How many waits a channel has.
     pub(crate) fn waiters(&self, key: Option<u32>) -> usize {
-        key.map_or(0, |key| self.channels[key].waiters)
+        key.map_or(0, |key| self.channels[key].waiters as usize)
     }
 
     /// How many waits of a channel are parked, and not ended yet.
