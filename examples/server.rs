@@ -40,12 +40,12 @@ use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
 };
-use hyper::body::Incoming;
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
-    service::TowerToHyperService,
 };
+use mimalloc::MiMalloc;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -57,8 +57,13 @@ use tokio::{
 use tower::{Layer, Service, service_fn};
 use tower_longpoll::{
     ConfigError, Hub, LongPollLayer, PathRoute, PublishService, Reply,
-    http::{ReplyBody, Route, Routed},
+    http::{LongPoll, ReplyBody, Route, Routed},
 };
+
+/// A connection has two buffers of 8 KiB, of which a poll uses some hundred bytes. This allocator
+/// begins each with a page, so that its second page is never touched.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// A long-poll server: GET /events/{channel} waits for what POST /events/{channel} publishes.
 #[derive(Parser)]
@@ -182,7 +187,11 @@ fn fail(what: &str) -> ExitCode {
 
 fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let hub = options.hub()?;
-    let mut builder = runtime::Builder::new_multi_thread();
+    // One thread needs none to share its work with.
+    let mut builder = match options.threads {
+        1 => runtime::Builder::new_current_thread(),
+        _ => runtime::Builder::new_multi_thread(),
+    };
     if options.threads > 0 {
         builder.worker_threads(options.threads.into());
     }
@@ -224,20 +233,12 @@ async fn serve(options: Options, hub: Hub) -> io::Result<()> {
     let site = Arc::new(Site::new(&hub, channels));
     // Boxed: else a parked poll would have the size of what it might have been.
     let rest = service_fn(move |request| Box::pin(Arc::clone(&site).answer(request)));
-    let service = polls.layer(rest);
-
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    // The timer is for hyper's limit of 30 seconds on reading a request's header, or waiting for
-    // the next one. It does not run while a poll is parked.
-    http.http1().timer(TokioTimer::new());
-    // hyper allows 200, but a proxy may bring the polls of all its clients over one connection. A
-    // peer that is gone without a word is found by pings, since its polls say nothing.
-    http.http2()
-        .max_concurrent_streams(100_000)
-        .timer(TokioTimer::new())
-        .keep_alive_interval(SILENCE)
-        .keep_alive_timeout(SILENCE);
-
+    let service = Arc::new(polls.layer(rest));
+    // Called at once: hyper-util's adapter would keep the request until hyper reads again, which
+    // then takes a second buffer of 8 KiB. Nothing here has to be asked whether it is ready.
+    let service =
+        hyper::service::service_fn(move |request| LongPoll::clone(&service).call(request));
+    let http = http();
     let connections = GracefulShutdown::new();
     // Closed with the listener: who has not said a word by then has nothing to lose.
     let (opened, open) = watch::channel(());
@@ -247,18 +248,26 @@ async fn serve(options: Options, hub: Hub) -> io::Result<()> {
             client = accept(&listener, &mut told) => client,
             _ = stops.next() => break,
         };
-        let service = TowerToHyperService::new(service.clone());
-        let (http, watcher, mut open) = (http.clone(), connections.watcher(), open.clone());
+        let (http, service) = (http.clone(), service.clone());
+        let (watcher, mut open) = (connections.watcher(), open.clone());
         tokio::spawn(async move {
             // hyper has no limit on the time until it knows which HTTP this is.
-            tokio::select! {
-                word = timeout(SILENCE, client.readable()) => if word.is_err() { return },
+            let mut start = [0; 3];
+            let word = tokio::select! {
+                word = timeout(SILENCE, client.peek(&mut start)) => word,
                 _ = open.changed() => return,
+            };
+            let Ok(Ok(length)) = word else { return };
+            let is_http1 = start.get(..length).is_some_and(|start| !b"PRI".starts_with(start));
+            let client = TokioIo::new(client);
+            // A task keeps the room that it needs at most: a connection has one of its own. An error
+            // ends this one connection: the client left, or does not speak HTTP.
+            if is_http1 {
+                tokio::spawn(watcher.watch(http.http1.serve_connection(client, service)));
+            } else {
+                let connection = http.any.serve_connection(client, service).into_owned();
+                tokio::spawn(watcher.watch(connection));
             }
-            drop(open);
-            let connection = http.serve_connection(TokioIo::new(client), service).into_owned();
-            // An error ends this one connection: the client left, or does not speak HTTP.
-            let _ = watcher.watch(connection).await;
         });
     }
 
@@ -269,6 +278,32 @@ async fn serve(options: Options, hub: Hub) -> io::Result<()> {
         // 128 and the signal's number, as shells count it.
         signal = stops.next() => process::exit(128 + signal.as_raw_value()),
     }
+}
+
+/// How connections are served.
+#[derive(Clone)]
+struct Http {
+    /// Those that have begun as HTTP/1. A connection that finds out by itself takes half as much
+    /// memory again.
+    http1: http1::Builder,
+    any: auto::Builder<TokioExecutor>,
+}
+
+fn http() -> Http {
+    let mut http1 = http1::Builder::new();
+    let mut any = auto::Builder::new(TokioExecutor::new());
+    // The timer is for hyper's limit of 30 seconds on reading a request's header, or waiting for
+    // the next one. It does not run while a poll is parked.
+    http1.timer(TokioTimer::new());
+    any.http1().timer(TokioTimer::new());
+    // hyper allows 200, but a proxy may bring the polls of all its clients over one connection. A
+    // peer that is gone without a word is found by pings, since its polls say nothing.
+    any.http2()
+        .max_concurrent_streams(100_000)
+        .timer(TokioTimer::new())
+        .keep_alive_interval(SILENCE)
+        .keep_alive_timeout(SILENCE);
+    Http { http1, any }
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
