@@ -249,8 +249,9 @@ impl Shard {
 
     /// Whether nothing that a channel holds is too old, for certain.
     fn is_up_to_date(&self, key: u32, now: u64) -> bool {
+        let Record { history, timer, .. } = &self.channels[key];
         // Invariant: the timer is never later than the end of the oldest event.
-        self.channels[key].timer.deadline().is_none_or(|deadline| now < deadline)
+        history.is_empty() || timer.deadline().is_none_or(|deadline| now < deadline)
     }
 
     pub(crate) fn history(&self, key: u32) -> &History {
