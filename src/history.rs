@@ -38,7 +38,9 @@ impl Evicted {
     /// Payloads may be anybody's memory, and run anybody's code when they are freed.
     fn drop_all(&mut self) {
         drop_alone(self.first.take());
-        self.rest.drain(..).for_each(drop_alone);
+        if !self.rest.is_empty() {
+            self.rest.drain(..).for_each(drop_alone);
+        }
     }
 
     fn push(&mut self, held: Held) {

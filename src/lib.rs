@@ -148,6 +148,9 @@ pub use self::{
     wait::{Events, Wait},
 };
 
+#[doc = include_str!("../docs/many-polls.md")]
+pub mod many_polls {}
+
 #[doc = include_str!("../SECURITY.md")]
 pub mod security {}
 

@@ -56,8 +56,8 @@ impl WakeList {
 
     fn wake_all(&mut self) -> Panics {
         let mut panics = self.first.take().map_or_else(Panics::default, wake_alone);
-        for waker in self.rest.drain(..) {
-            panics = panics.and(wake_alone(waker));
+        if !self.rest.is_empty() {
+            panics = self.rest.drain(..).map(wake_alone).fold(panics, Panics::and);
         }
         panics
     }
