@@ -36,7 +36,7 @@ impl Channel {
             Err(ChannelError::Empty)
         } else if name.len() > Self::MAX_BYTES {
             Err(ChannelError::TooLong { max_bytes: Self::MAX_BYTES })
-        } else if name.chars().any(char::is_control) {
+        } else if has_control(name) {
             Err(ChannelError::ControlCharacter)
         } else {
             Ok(Self(name.into()))
@@ -70,6 +70,15 @@ impl Channel {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Most names are ASCII, where every byte can be looked at by itself.
+fn has_control(name: &str) -> bool {
+    if name.is_ascii() {
+        name.bytes().fold(false, |any, byte| any | byte.is_ascii_control())
+    } else {
+        name.chars().any(char::is_control)
     }
 }
 
