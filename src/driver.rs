@@ -37,27 +37,30 @@ const BATCHES_A_SHARD: usize = 4;
 /// The present, as a hub counts it.
 #[derive(Clone, Copy)]
 pub(crate) struct Now {
-    since_base: Duration,
+    nanos_since_base: u64,
 }
+
+const TICK_NANOS: u64 = 1_000_000;
 
 impl Now {
     pub(crate) fn of(common: &Common) -> Self {
-        Self { since_base: Instant::now().into_std().saturating_duration_since(common.base) }
+        let since_base = Instant::now().into_std().saturating_duration_since(common.base);
+        Self { nanos_since_base: nanos(since_base) }
     }
 
     pub(crate) fn tick(self) -> u64 {
-        whole_ticks(self.since_base)
+        self.nanos_since_base / TICK_NANOS
     }
 
     /// The first tick that is `duration` or more from now.
     pub(crate) fn after(self, duration: Duration) -> u64 {
-        let end = self.since_base.saturating_add(duration);
-        whole_ticks(end) + u64::from(end.subsec_nanos() % 1_000_000 > 0)
+        self.nanos_since_base.saturating_add(nanos(duration)).div_ceil(TICK_NANOS)
     }
 }
 
-fn whole_ticks(duration: Duration) -> u64 {
-    duration.as_secs().saturating_mul(1_000) + u64::from(duration.subsec_millis())
+/// Up to 584 years.
+fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos().try_into().unwrap_or(u64::MAX)
 }
 
 thread_local! {

@@ -57,6 +57,10 @@ struct Record {
 }
 
 impl Record {
+    fn is_needed(&self) -> bool {
+        self.waiters > 0 || !self.history.is_empty()
+    }
+
     /// Else it stands for something else that waits have in common, and is not counted.
     fn is_channel(&self) -> bool {
         self.name.role() == Role::Channel
@@ -350,6 +354,7 @@ impl Shard {
     }
 
     /// Makes a channel of a remnant again.
+    #[inline]
     fn revive(&mut self, key: u32) {
         if std::mem::take(&mut self.channels[key].is_remnant) {
             self.remnants.remove(&mut self.channels, key);
@@ -357,11 +362,15 @@ impl Shard {
     }
 
     /// Forgets a channel that nothing needs any more, or makes a remnant of it.
+    #[inline]
     pub(crate) fn retire(&mut self, key: u32) {
-        let record = &mut self.channels[key];
-        if record.waiters > 0 || !record.history.is_empty() {
-            return;
+        if !self.channels[key].is_needed() {
+            self.settle(key);
         }
+    }
+
+    fn settle(&mut self, key: u32) {
+        let record = &mut self.channels[key];
         if record.settles <= self.now || record.history.floor() <= self.floor {
             self.forget(key);
         } else if !std::mem::replace(&mut record.is_remnant, true) {
