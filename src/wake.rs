@@ -14,20 +14,31 @@ pub(crate) struct WakeList {
     rest: Vec<Waker>,
 }
 
+/// For as many more as a shard hands over at once.
+const ROOM: usize = 64;
+
 impl WakeList {
     /// So many of the same.
     #[inline]
     pub(crate) fn of(waker: &Waker, count: usize) -> Self {
         let mut wakers = Self::default();
+        wakers.rest.reserve(count.saturating_sub(1));
         (0..count).for_each(|_| wakers.push(Some(waker.clone())));
         wakers
     }
 
     #[inline]
     pub(crate) fn push(&mut self, waker: Option<Waker>) {
-        match self.first {
-            None => self.first = waker,
-            Some(_) => self.rest.extend(waker),
+        match (&self.first, waker) {
+            (None, waker) => self.first = waker,
+            (Some(_), Some(waker)) => {
+                // The second of a broadcast: a batch of others follows.
+                if self.rest.capacity() == 0 {
+                    self.rest.reserve(ROOM);
+                }
+                self.rest.push(waker);
+            }
+            (Some(_), None) => {}
         }
     }
 
