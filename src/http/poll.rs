@@ -1,6 +1,6 @@
 //! What a poll asks for.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
 
@@ -73,8 +73,8 @@ impl Applied {
 /// The cursor that a poll hands back, in the query or in a header field.
 pub(super) fn since(parts: &Parts) -> Result<Since, Invalid> {
     let invalid = |detail: &str| Invalid::new("cursor", detail);
-    let header = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
-    let in_headers = parts.headers.get_all(CURSOR).iter().map(header);
+    let in_headers = parts.headers.get_all(CURSOR).iter();
+    let in_headers = in_headers.map(|value| value.to_str().ok().map(Cow::Borrowed));
     let mut texts = query::values(parts, "cursor").chain(in_headers);
     let Some(text) = texts.next() else { return Ok(Since::Now) };
     if texts.next().is_some() {

@@ -1,5 +1,7 @@
 //! The query string, read strictly: what is not UTF-8 is told, not replaced.
 
+use std::borrow::Cow;
+
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
@@ -7,16 +9,20 @@ use percent_encoding::percent_decode_str;
 pub(super) fn values<'a>(
     parts: &'a Parts,
     name: &'a str,
-) -> impl Iterator<Item = Option<String>> + 'a {
-    let pairs = parts.uri.query().unwrap_or_default().split('&');
+) -> impl Iterator<Item = Option<Cow<'a, str>>> {
+    let pairs = parts.uri.query().into_iter().flat_map(|query| query.split('&'));
     pairs.filter_map(move |pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decode(key, true).as_deref() == Some(name)).then(|| decode(value, true))
     })
 }
 
-/// Percent-decodes a text; `form` also reads `+` as a space, as forms write it.
-pub(super) fn decode(text: &str, form: bool) -> Option<String> {
-    let plain = |text: &str| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
-    if form && text.contains('+') { plain(&text.replace('+', " ")) } else { plain(text) }
+/// Percent-decodes a text; `form` also reads `+` as a space, as forms write it. What stands for
+/// itself, as most texts do, is not copied.
+pub(super) fn decode(text: &str, form: bool) -> Option<Cow<'_, str>> {
+    if form && text.contains('+') {
+        let text = text.replace('+', " ");
+        return Some(percent_decode_str(&text).decode_utf8().ok()?.into_owned().into());
+    }
+    percent_decode_str(text).decode_utf8().ok()
 }

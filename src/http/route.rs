@@ -1,6 +1,6 @@
 //! Which requests are polls, and on what.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 use http::{Method, Response, request::Parts};
@@ -168,10 +168,11 @@ impl PathRoute {
         })
     }
 
-    fn channel(&self, name: Option<String>) -> Result<Channel, Invalid> {
+    fn channel(&self, name: Option<Cow<'_, str>>) -> Result<Channel, Invalid> {
         let name = name.ok_or_else(|| Invalid::new("channel", "the channel name is not UTF-8"))?;
         // An empty one does not become a name by its prefix.
-        let name = if name.is_empty() { name } else { format!("{}{name}", self.prefix) };
+        let is_whole = name.is_empty() || self.prefix.is_empty();
+        let name = if is_whole { name } else { [&self.prefix, &*name].concat().into() };
         Channel::new(name).map_err(|error| Invalid::new("channel", error.to_string()))
     }
 }
