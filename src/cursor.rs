@@ -62,7 +62,7 @@ impl Cursor {
     }
 
     /// Calls `with` with the text form, which never needs the heap.
-    fn with_text<R>(self, with: impl FnOnce(&str) -> R) -> R {
+    pub(crate) fn with_text<R>(self, with: impl FnOnce(&str) -> R) -> R {
         let mut raw = [0; RAW_BYTES];
         let skipped = self.sequence.leading_zeros() as usize / 8;
         let bytes = self.epoch.get().to_be_bytes().into_iter();

@@ -99,10 +99,24 @@ impl Event {
         self.content_type.as_deref()
     }
 
+    /// The content type, if its text lives forever.
+    pub(crate) fn static_content_type(&self) -> Option<&'static str> {
+        match self.content_type {
+            Some(Cow::Borrowed(text)) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Whether the payload is known to be JSON.
     #[cfg_attr(not(feature = "json"), allow(dead_code, reason = "the JSON reply asks"))]
     pub(crate) fn is_json(&self) -> bool {
         self.is_json
+    }
+
+    /// The bytes of the payload in a JSON reply without quotes, if it cannot be sent as it is held.
+    #[cfg(feature = "json")]
+    pub(crate) fn transcoded(&self) -> usize {
+        self.transcoded
     }
 
     /// What the event counts against the byte limits of a history.

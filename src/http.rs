@@ -109,6 +109,7 @@ mod query;
 mod reply;
 mod route;
 mod service;
+mod text;
 mod watch;
 
 pub use self::{

@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 #[cfg(feature = "json")]
-use super::json::Answer;
+use super::json::{Answer, Written};
 use super::{ahead::Ahead, grpc};
 
 /// The body of an answer to a poll or a publish: complete, and of known length. Payloads in it are
@@ -65,7 +65,10 @@ impl ReplyBody {
             Chunks::One(chunk) => Some(chunk),
             Chunks::Many(chunks) => self.next_of(chunks),
             #[cfg(feature = "json")]
-            Chunks::Json(answer) => self.next_of(answer.write().into_iter()),
+            Chunks::Json(answer) => match answer.write(self.remaining) {
+                Written::Copied(chunk) => Some(chunk),
+                Written::Shared(chunks) => self.next_of(chunks.into_iter()),
+            },
         };
         self.remaining -= chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
         chunk

@@ -246,7 +246,7 @@ impl Held {
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> task::Poll<Response<ReplyBody>> {
         let waited = ready!(self.poll_waited(cx));
-        task::Poll::Ready(self.answer(&waited))
+        task::Poll::Ready(self.answer(waited))
     }
 
     /// The outcome, for one who answers some of them otherwise.
@@ -273,9 +273,9 @@ impl Held {
         self.settings.replies.retry_after
     }
 
-    pub(super) fn answer(&self, waited: &Waited) -> Response<ReplyBody> {
-        let mut response = self.settings.replies.waited(waited, self.reply, self.version);
+    pub(super) fn answer(&self, waited: Waited) -> Response<ReplyBody> {
         let held = !matches!(waited, Waited::Refused { .. });
+        let mut response = self.settings.replies.waited(waited, self.reply, self.version);
         if held {
             self.acknowledge(response.headers_mut());
         }

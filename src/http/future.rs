@@ -85,7 +85,7 @@ where
                 let (held, own) = &mut **held;
                 let waited = ready!(held.poll_waited(cx));
                 let Some(own) = own.take() else { return Poll::Pending };
-                return Poll::Ready(Ok(hold::answer(held, &waited, own)));
+                return Poll::Ready(Ok(hold::answer(held, waited, own)));
             }
             KindProjection::Held { held } => ready!(held.poll(cx)),
             KindProjection::Ready { response } => match response.take() {

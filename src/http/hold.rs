@@ -155,26 +155,27 @@ where
 /// What goes out in the end.
 pub(super) fn answer<B: Body>(
     held: &Held,
-    waited: &Waited,
+    waited: Waited,
     mut own: Response<ResponseBody<B>>,
 ) -> Response<ResponseBody<B>> {
     let reply = if held.is_grpc {
-        grpc::answer(waited, own.headers(), held.retry_after())
+        grpc::answer(&waited, own.headers(), held.retry_after()).ok_or(waited)
     } else {
         match waited {
             Waited::TimedOut { .. }
             | Waited::Touched { .. }
             | Waited::Superseded { .. }
-            | Waited::Drained { .. } => None,
+            | Waited::Drained { .. } => Err(waited),
             Waited::Events(_) | Waited::Deleted { .. } | Waited::Refused { .. } => {
-                Some(held.answer(waited))
+                Ok(held.answer(waited))
             }
         }
     };
-    if let Some(reply) = reply {
-        return in_place_of(own, reply).map(ResponseBody::reply);
-    }
-    mark(own.headers_mut(), waited);
+    let waited = match reply {
+        Ok(reply) => return in_place_of(own, reply).map(ResponseBody::reply),
+        Err(waited) => waited,
+    };
+    mark(own.headers_mut(), &waited);
     held.acknowledge(own.headers_mut());
     if let Waited::Drained { .. } = waited {
         close(own.headers_mut(), held.version);

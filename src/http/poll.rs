@@ -1,10 +1,15 @@
 //! What a poll asks for.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, io::Write, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
 
-use super::{query, reply::CURSOR, route::Invalid};
+use super::{
+    query,
+    reply::CURSOR,
+    route::Invalid,
+    text::{Text, value},
+};
 use crate::cursor::Since;
 
 /// RFC 7240.
@@ -65,8 +70,10 @@ pub(super) struct Applied(u64);
 
 impl Applied {
     pub(super) fn field(self) -> (HeaderName, HeaderValue) {
-        let value = HeaderValue::try_from(format!("wait={}", self.0));
-        (PREFERENCE_APPLIED, value.expect("digits are safe in a header field"))
+        let mut text = Text::new();
+        write!(text, "wait={}", self.0).expect("a text takes whatever is written");
+        let text = text.finish();
+        (PREFERENCE_APPLIED, value(&text, 0..text.len()))
     }
 }
 

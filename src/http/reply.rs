@@ -1,6 +1,6 @@
 //! How outcomes become responses.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use http::{
@@ -11,7 +11,11 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 #[cfg(feature = "json")]
 use super::json::Answer;
-use super::{body::ReplyBody, route::Invalid};
+use super::{
+    body::ReplyBody,
+    route::Invalid,
+    text::{Text, value},
+};
 use crate::{
     cursor::Cursor,
     event::Entry,
@@ -68,35 +72,45 @@ impl Replies {
 
     pub(super) fn waited(
         &self,
-        waited: &Waited,
+        waited: Waited,
         reply: Reply,
         version: Version,
     ) -> Response<ReplyBody> {
-        let cursor = waited.cursor();
+        let (cursor, is_drained) = (waited.cursor(), matches!(waited, Waited::Drained { .. }));
         let mut response = match waited {
-            Waited::Events(batch) => match &self.on_events {
-                Some(handler) => handler(batch).map(ReplyBody::from),
-                None => events(reply, batch),
-            },
+            Waited::Events(batch) => self.events(reply, batch),
             Waited::TimedOut { .. } | Waited::Touched { .. } | Waited::Superseded { .. } => {
                 nothing(&self.on_timeout, reply, cursor)
             }
             Waited::Drained { .. } => nothing(&self.on_drained, reply, cursor),
             Waited::Deleted { .. } => match &self.on_deleted {
-                Some(handler) => handler(cursor).map(ReplyBody::from),
-                None => problem(StatusCode::GONE, None, "the channel was deleted"),
+                Some(handler) => at(cursor, handler(cursor)),
+                None => at(cursor, problem(StatusCode::GONE, None, "the channel was deleted")),
             },
             Waited::Refused { reason, .. } => match &self.on_refused {
-                Some(handler) => handler(reason).map(ReplyBody::from),
-                None => self.refused(*reason),
+                Some(handler) => at(cursor, handler(&reason)),
+                None => at(cursor, self.refused(reason)),
             },
         };
-        let headers = response.headers_mut();
-        mark(headers, waited);
-        if matches!(waited, Waited::Drained { .. }) {
-            close(headers, version);
+        if is_drained {
+            close(response.headers_mut(), version);
         }
         finish(response)
+    }
+
+    fn events(&self, reply: Reply, batch: Batch) -> Response<ReplyBody> {
+        let (cursor, gap) = (batch.cursor(), batch.gap());
+        let mut response = match (&self.on_events, reply, batch.entries()) {
+            (Some(handler), ..) => at(cursor, handler(&batch)),
+            (None, Reply::Raw, [entry, ..]) => raw(cursor, entry),
+            (None, Reply::Raw, []) => at(cursor, status(StatusCode::NO_CONTENT)),
+            #[cfg(feature = "json")]
+            (None, Reply::Json, _) => json(batch),
+        };
+        if gap {
+            response.headers_mut().insert(GAP, HeaderValue::from_static("true"));
+        }
+        response
     }
 
     pub(super) fn invalid(&self, invalid: &Invalid) -> Response<ReplyBody> {
@@ -123,32 +137,30 @@ pub(super) fn mark(headers: &mut HeaderMap, waited: &Waited) {
     }
 }
 
-fn events(reply: Reply, batch: &Batch) -> Response<ReplyBody> {
-    match reply {
-        Reply::Raw => match batch.entries() {
-            [entry, ..] => raw(entry),
-            [] => status(StatusCode::NO_CONTENT),
-        },
-        #[cfg(feature = "json")]
-        Reply::Json => json(batch.cursor(), batch.gap(), batch.entries()),
-    }
+/// The same, and where the client goes on.
+fn at<B: Into<ReplyBody>>(cursor: Cursor, response: Response<B>) -> Response<ReplyBody> {
+    let mut response = response.map(Into::into);
+    response.headers_mut().insert(CURSOR, cursor_value(cursor));
+    response
 }
 
 #[cfg(feature = "json")]
-fn json(cursor: Cursor, gap: bool, entries: &[Entry]) -> Response<ReplyBody> {
-    let mut response = Response::new(ReplyBody::json(Answer::new(cursor, gap, entries)));
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(CONTENT_TYPE, json);
+fn json(batch: Batch) -> Response<ReplyBody> {
+    let (answer, cursor) = Answer::new(batch);
+    let mut response = Response::new(ReplyBody::json(answer));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CURSOR, cursor);
     response
 }
 
 /// The answer of a wait that ended without anything to tell.
 fn nothing(handler: &Handler<Cursor>, reply: Reply, cursor: Cursor) -> Response<ReplyBody> {
     match (handler, reply) {
-        (Some(handler), _) => handler(cursor).map(ReplyBody::from),
-        (None, Reply::Raw) => status(StatusCode::NO_CONTENT),
+        (Some(handler), _) => at(cursor, handler(cursor)),
+        (None, Reply::Raw) => at(cursor, status(StatusCode::NO_CONTENT)),
         #[cfg(feature = "json")]
-        (None, Reply::Json) => json(cursor, false, &[]),
+        (None, Reply::Json) => json(Batch::new(cursor, false)),
     }
 }
 
@@ -179,26 +191,47 @@ pub(super) fn status(status: StatusCode) -> Response<ReplyBody> {
     response
 }
 
-fn raw(entry: &Entry) -> Response<ReplyBody> {
+/// All its own texts stand in one piece of memory.
+fn raw(cursor: Cursor, entry: &Entry) -> Response<ReplyBody> {
+    let (event, mut text) = (entry.event(), Text::new());
+    let cursor = cursor.with_text(|cursor| text.add(cursor));
+    let channel = add_channel(&mut text, entry);
+    let own_type = match (event.content_type(), event.static_content_type()) {
+        (Some(own), None) => Some(text.add(own)),
+        _ => None,
+    };
+    let text = text.finish();
+    let content_type = own_type.map(|place| value(&text, place)).unwrap_or_else(|| {
+        let known = event.static_content_type().unwrap_or("application/octet-stream");
+        value(&Bytes::from_static(known.as_bytes()), 0..known.len())
+    });
+
     let mut response = Response::new(ReplyBody::from(entry.payload().clone()));
-    let content_type = entry.event().content_type().map(HeaderValue::from_str);
-    let content_type = content_type.and_then(Result::ok);
-    let unknown = HeaderValue::from_static("application/octet-stream");
-    response.headers_mut().insert(CONTENT_TYPE, content_type.unwrap_or(unknown));
-    response.headers_mut().extend(channel_field(entry));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CHANNEL, value(&text, channel));
+    headers.insert(CURSOR, value(&text, cursor));
     response
 }
 
-pub(super) fn channel_field(entry: &Entry) -> Option<(HeaderName, HeaderValue)> {
-    let name: String = utf8_percent_encode(entry.channel().as_str(), NOT_IN_HEADERS).collect();
-    Some((CHANNEL, HeaderValue::try_from(name).ok()?))
+pub(super) fn channel_field(entry: &Entry) -> (HeaderName, HeaderValue) {
+    let mut text = Text::new();
+    let channel = add_channel(&mut text, entry);
+    (CHANNEL, value(&text.finish(), channel))
+}
+
+fn add_channel(text: &mut Text, entry: &Entry) -> Range<usize> {
+    let start = text.as_ref().len();
+    let parts = utf8_percent_encode(entry.channel().as_str(), NOT_IN_HEADERS);
+    start..parts.fold(start, |_, part| text.add(part).end)
 }
 
 /// Beside what is not ASCII: what would be ambiguous (`%`) or trimmed (a space).
 const NOT_IN_HEADERS: &AsciiSet = &CONTROLS.add(b'%').add(b' ');
 
 pub(super) fn cursor_value(cursor: Cursor) -> HeaderValue {
-    HeaderValue::try_from(cursor.to_string()).expect("a cursor is safe in a header field")
+    let value = cursor.with_text(HeaderValue::from_str);
+    value.expect("a cursor is safe in a header field")
 }
 
 /// A response with JSON that is put together here; nothing in it needs escaping.

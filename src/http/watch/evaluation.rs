@@ -149,7 +149,7 @@ impl Evaluation {
             Ticket::Wait(wait) => Look::Held(wait),
             Ticket::Over(refused @ Waited::Refused { .. }) if is_first => {
                 let replies = &self.rules.settings.replies;
-                let mut reply = replies.waited(&refused, Reply::Raw, self.version);
+                let mut reply = replies.waited(refused, Reply::Raw, self.version);
                 // There is no position to go on from but the entity tag.
                 reply.headers_mut().remove(CURSOR);
                 let own = self.known.take().unwrap_or_default();
