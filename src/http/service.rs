@@ -54,10 +54,11 @@ impl<R: Route, B> Service<Request<B>> for LongPollService<R> {
     fn call(&mut self, request: Request<B>) -> PollFuture {
         let (parts, _) = request.into_parts();
         let endpoint = &self.polls.endpoint;
+        let ready = |response| Kind::Ready(Some(Box::new(response)));
         PollFuture(match endpoint.take(&parts) {
             Taken::Held(held) => Kind::Held(held),
-            Taken::Answer(response) => Kind::Ready(Some(response)),
-            Taken::Pass => Kind::Ready(Some(not_a_poll(&*endpoint.route, parts))),
+            Taken::Answer(response) => ready(response),
+            Taken::Pass => ready(not_a_poll(&*endpoint.route, parts)),
         })
     }
 }
@@ -96,8 +97,8 @@ pub struct PollFuture(Kind);
 
 enum Kind {
     Held(Held),
-    /// None once it was returned.
-    Ready(Option<Response<ReplyBody>>),
+    /// None once it was returned. Boxed, so that parked polls are not larger for it.
+    Ready(Option<Box<Response<ReplyBody>>>),
 }
 
 impl Future for PollFuture {
@@ -107,7 +108,7 @@ impl Future for PollFuture {
         Poll::Ready(Ok(match &mut self.0 {
             Kind::Held(held) => ready!(held.poll(cx)),
             Kind::Ready(response) => match response.take() {
-                Some(response) => response,
+                Some(response) => *response,
                 None => return Poll::Pending,
             },
         }))
