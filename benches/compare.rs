@@ -13,8 +13,6 @@
 
 #[path = "compare/contention.rs"]
 mod contention;
-#[path = "compare/figures.rs"]
-mod figures;
 #[path = "compare/json.rs"]
 mod json;
 #[path = "compare/rows.rs"]
@@ -24,36 +22,29 @@ mod scaling;
 #[path = "work/mod.rs"]
 mod work;
 
-use std::{fmt::Write as _, fs, path::PathBuf};
+use std::fmt::Write as _;
 
 use clap::Parser;
 
-use self::{
+use self::work::{
+    Size,
     figures::{Spread, table},
-    work::{Size, floors::FLOORS, world::each},
+    floors::FLOORS,
+    options::Options,
+    world::each,
 };
 
 /// Compares parked polls with the same written by hand.
 #[derive(Parser)]
-struct Options {
+struct Args {
+    #[command(flatten)]
+    options: Options,
     /// Only rows and groups with this in their name.
     #[arg(long, value_name = "SUBSTRING")]
     rows: Option<String>,
-    /// How often each subject does each row.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Writes the tables to a file, too.
-    #[arg(long)]
-    out: Option<PathBuf>,
     /// Writes `benches/scaling.svg` when the group `scaling` was run.
     #[arg(long)]
     plot: bool,
-    /// Tiny sizes and one round, to see that it works.
-    #[arg(long)]
-    test: bool,
-    /// Cargo says so when it runs benches; without it, as under `cargo test`, this is a test.
-    #[arg(long, hide = true)]
-    bench: bool,
     /// The same as `--rows`.
     #[arg(hide = true)]
     filter: Option<String>,
@@ -75,14 +66,13 @@ impl Plan {
 }
 
 fn main() {
-    let options = Options::parse();
-    let is_test = options.test || !options.bench;
+    let Args { options, rows, plot, filter } = Args::parse();
     let plan = Plan {
-        size: if is_test { Size::SMOKE } else { Size::FULL },
-        rounds: if is_test { 1 } else { options.rounds.max(1) },
-        is_test,
-        plots: options.plot,
-        filter: options.rows.or(options.filter).unwrap_or_default(),
+        size: if options.is_test() { Size::SMOKE } else { Size::FULL },
+        rounds: options.rounds(),
+        is_test: options.is_test(),
+        plots: plot,
+        filter: rows.or(filter).unwrap_or_default(),
     };
     let groups: [fn(&Plan) -> String; 5] =
         [rows::run, floors, contention::run, scaling::run, json::run];
@@ -92,9 +82,7 @@ fn main() {
         print!("{text}");
         report += &text;
     }
-    if let Some(path) = options.out {
-        fs::write(path, report).unwrap();
-    }
+    options.write(&report);
 }
 
 /// What the machine allows.

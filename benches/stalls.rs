@@ -5,20 +5,23 @@
 
 #[path = "stalls/gaps.rs"]
 mod gaps;
-mod hand;
 #[path = "stalls/idle.rs"]
 mod idle;
 #[path = "stalls/lateness.rs"]
 mod lateness;
 #[path = "stalls/neighbour.rs"]
 mod neighbour;
-
-use std::path::PathBuf;
+#[path = "work/mod.rs"]
+mod work;
 
 use clap::Parser;
 
+use self::work::options::Options;
+
 #[derive(Parser)]
 struct Args {
+    #[command(flatten)]
+    options: Options,
     /// Which of `idle`, `neighbour`, `lateness`, `gaps`. Default: all.
     parts: Vec<String>,
     /// Polls that are parked.
@@ -27,38 +30,25 @@ struct Args {
     /// How many seconds nothing happens.
     #[arg(long, default_value_t = 5)]
     idle: u64,
-    /// How often each figure is taken.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Writes the tables to a file, too.
-    #[arg(long)]
-    out: Option<PathBuf>,
-    /// So little of everything that it only shows that it runs.
-    #[arg(long)]
-    test: bool,
-    /// What cargo passes.
-    #[arg(long, hide = true)]
-    bench: bool,
 }
 
 fn main() {
-    let mut args = Args::parse();
-    if args.test {
-        (args.count, args.idle, args.rounds) = (1_000, 0, 1);
-    }
-    let wants = |part: &str| args.parts.is_empty() || args.parts.iter().any(|own| own == part);
+    let Args { options, parts, count, idle } = Args::parse();
+    let (count, rounds) = (options.count(count), options.rounds());
+    let is_test = options.is_test();
+    let measures: [(&str, &dyn Fn() -> String); 4] = [
+        ("idle", &|| idle::measure(count, if is_test { 0 } else { idle })),
+        ("neighbour", &|| neighbour::measure(count, rounds)),
+        ("lateness", &|| lateness::measure(count, rounds)),
+        ("gaps", &|| gaps::measure(count, rounds, is_test)),
+    ];
     let mut text = String::new();
-    if wants("idle") {
-        text += &idle::measure(args.count, args.idle);
+    for (name, measure) in measures {
+        if parts.is_empty() || parts.iter().any(|part| part == name) {
+            let table = measure();
+            print!("{table}");
+            text += &table;
+        }
     }
-    if wants("neighbour") {
-        text += &neighbour::measure(args.count, args.rounds);
-    }
-    if wants("lateness") {
-        text += &lateness::measure(args.count, args.rounds);
-    }
-    if wants("gaps") {
-        text += &gaps::measure(args.count, args.rounds);
-    }
-    hand::table::report(&text, args.out.as_deref());
+    options.write(&text);
 }

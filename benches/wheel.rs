@@ -5,7 +5,6 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub)]
 
-mod hand;
 #[path = "../src"]
 #[allow(unused, unreachable_pub)]
 mod pure {
@@ -16,53 +15,39 @@ mod pure {
 mod cascade;
 #[path = "wheel/timers.rs"]
 mod timers;
-
-use std::path::PathBuf;
+#[path = "work/mod.rs"]
+mod work;
 
 use clap::Parser;
 
 use self::{
-    hand::{clock::worked, table},
     // `crate::slab` to the wheel, too.
     pure::{slab, wheel},
     timers::{Delays, Draw, Due, Ordered, Ours, Sleeps, Timers},
+    work::{clock::worked, figures, options::Options},
 };
 
 #[derive(Parser)]
 struct Args {
+    #[command(flatten)]
+    options: Options,
     /// Timers that are outstanding.
     #[arg(long, default_value_t = 1_000_000)]
     count: usize,
-    /// How often each figure is taken, one contender after the other.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Writes the tables to a file, too.
-    #[arg(long)]
-    out: Option<PathBuf>,
-    /// So little of everything that it only shows that it runs.
-    #[arg(long)]
-    test: bool,
-    /// What cargo passes.
-    #[arg(long, hide = true)]
-    bench: bool,
 }
 
 fn main() {
-    let mut args = Args::parse();
-    if args.test {
-        (args.count, args.rounds) = (1_000, 1);
-    }
+    let Args { options, count } = Args::parse();
+    let (count, rounds) = (options.count(count), options.rounds());
     let mut text = String::new();
     for (what, due) in [("due anyhow", Due::Anyhow), ("due in order", Due::InOrder)] {
-        let title =
-            format!("Cancel a random timer and set another, {} outstanding, {what}", args.count);
-        text += &table::markdown(&title, &contest(args.count, args.rounds, due));
+        let title = format!("Cancel a random timer and set another, {count} outstanding, {what}");
+        text += &figures::titled(&title, &contest(count, rounds, due));
     }
-    text += &table::markdown(
-        &format!("{} timers of one slot come down: the longest call", args.count),
-        &cascade::measure(args.count, args.rounds),
-    );
-    table::report(&text, args.out.as_deref());
+    let title = format!("{count} timers of one slot come down: the longest call");
+    text += &figures::titled(&title, &cascade::measure(count, rounds));
+    print!("{text}");
+    options.write(&text);
 }
 
 struct Contender {
@@ -94,13 +79,13 @@ fn contest(count: usize, rounds: usize, due: Due) -> Vec<Vec<String>> {
             times.push((worked() - start) / count as u64);
         }
     }
-    let mut rows = vec![table::row(["", "median", "least", "most", "against ours"])];
-    let ours = table::median(&mut contenders[0].times);
+    let mut rows = vec![figures::row(["", "median", "least", "most", "against ours"])];
+    let ours = figures::median(&mut contenders[0].times);
     for Contender { name, mut times, .. } in contenders {
-        let figures = [0.5, 0.0, 1.0].map(|part| table::quantile(&mut times, part));
+        let spread = [0.5, 0.0, 1.0].map(|part| figures::quantile(&mut times, part));
         let mut row = vec![name.to_owned()];
-        row.extend(figures.map(table::time));
-        row.push(format!("{:.1}x", figures[0] as f64 / ours as f64));
+        row.extend(spread.map(figures::duration));
+        row.push(format!("{:.1}x", spread[0] as f64 / ours as f64));
         rows.push(row);
     }
     rows

@@ -4,13 +4,11 @@ use std::pin::pin;
 
 use tower_longpoll::{Channel, Hub};
 
-use super::{
-    Plan,
-    figures::{Spread, table},
-    section,
-};
+use super::{Plan, section};
 use crate::work::{
-    Size, ours,
+    Size,
+    figures::{Spread, table},
+    ours,
     park::Park,
     slots::poll,
     subject::{HOLD, names},

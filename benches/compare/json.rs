@@ -12,12 +12,9 @@ use http_body::Body;
 use tower::ServiceExt;
 use tower_longpoll::{Channel, Event, LongPollLayer, LongPollService, PathRoute, Reply};
 
-use super::{
-    Plan,
-    figures::{Spread, table},
-    section,
-};
+use super::{Plan, section};
 use crate::work::{
+    figures::{Spread, table},
     ours,
     slots::Slot,
     world::{World, each, time},

@@ -2,14 +2,16 @@
 
 use tower_longpoll::Hub;
 
-use super::{
-    Plan,
-    figures::{Spread, short, table},
-    section,
-};
+use super::{Plan, section};
 use crate::work::{
-    Broadcast, Handled, Notifying, Parsed, Size, Subject, fanout::fanout, many::many, park::Park,
-    subject::HISTORY, tasks::Tasks, world::each,
+    Broadcast, Handled, Notifying, Parsed, Size, Subject,
+    fanout::fanout,
+    figures::{Spread, short, table},
+    many::many,
+    park::Park,
+    subject::HISTORY,
+    tasks::Tasks,
+    world::each,
 };
 
 /// The same work by every subject.
@@ -63,11 +65,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "park + cancel, 1 thread, a handle cloned for each",
         figures: ALONE,
-        subjects: [
-            cancel::<Handled<Hub>, 1>,
-            cancel::<Handled<Notifying>, 1>,
-            cancel::<Handled<Broadcast>, 1>,
-        ],
+        subjects: by_all!(cancel_handled, 1),
     },
     Row {
         name: "park + cancel, 1 thread, `Channel::new` for each",
@@ -83,11 +81,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "park + cancel, 2 threads, a handle cloned for each",
         figures: &[part("")],
-        subjects: [
-            cancel::<Handled<Hub>, 2>,
-            cancel::<Handled<Notifying>, 2>,
-            cancel::<Handled<Broadcast>, 2>,
-        ],
+        subjects: by_all!(cancel_handled, 2),
     },
     Row {
         name: "park + cancel, 2 threads, `Channel::new` for each",
@@ -135,6 +129,10 @@ const ROWS: &[Row] = &[
 
 fn cancel<S: Subject, const THREADS: usize>(size: &Size) -> Vec<f64> {
     vec![each(Park::<S>::new(size).cancel(THREADS), size.iterations)]
+}
+
+fn cancel_handled<S: Subject, const THREADS: usize>(size: &Size) -> Vec<f64> {
+    cancel::<Handled<S>, THREADS>(size)
 }
 
 fn cancel_few<S: Subject, const THREADS: usize>(size: &Size) -> Vec<f64> {

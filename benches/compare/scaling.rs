@@ -4,12 +4,13 @@ use std::{fmt::Write as _, fs, iter, path::Path};
 
 use tower_longpoll::Hub;
 
-use super::{
-    Plan,
+use super::{Plan, section};
+use crate::work::{
+    Notifying, Subject,
     figures::{Spread, table},
-    section,
+    many::many,
+    world::each,
 };
-use crate::work::{Notifying, Subject, many::many, world::each};
 
 #[path = "plot.rs"]
 mod plot;

@@ -12,18 +12,20 @@ use std::{
 use tokio::{
     runtime::Builder,
     task::{JoinHandle, yield_now},
-    time::{Instant, sleep},
+    time::sleep,
 };
 use tower::{Service, ServiceExt};
-use tower_longpoll::Channel;
+use tower_longpoll::Hub;
 
 use super::{
-    HEAP,
-    hand::{Broadcast, Notified, Oneshots, Ours, Registry, Watched, clock::worked},
-    http,
+    HEAP, http,
+    work::{
+        Broadcast, Notifying, Oneshots, Watching,
+        clock::worked,
+        rooms::{Room, Rooms},
+        subject::{self, Subject},
+    },
 };
-
-pub const HOLD: Duration = Duration::from_secs(600);
 
 pub const KINDS: &[&str] = &["ours", "notify+history", "broadcast", "watch", "oneshot"];
 
@@ -86,25 +88,26 @@ impl fmt::Display for Figures {
 pub fn measure(cell: Cell<'_>, count: usize) -> Figures {
     match cell.kind {
         "ours" => measure_ours(&cell, count),
-        "notify+history" => measure_hand::<Notified>(&cell, count),
-        "broadcast" => measure_hand::<Broadcast>(&cell, count),
-        "watch" => measure_hand::<Watched>(&cell, count),
-        "oneshot" => measure_hand::<Oneshots>(&cell, count),
+        "notify+history" => measure_hand(Notifying::new(), &cell, count),
+        "broadcast" => measure_hand(Broadcast::new(), &cell, count),
+        "watch" => measure_hand(Watching::new(), &cell, count),
+        "oneshot" => measure_hand(Oneshots::new(), &cell, count),
         other => panic!("no such kind: {other}"),
     }
 }
 
 fn measure_ours(cell: &Cell<'_>, count: usize) -> Figures {
+    let hub = <Hub as Subject>::new();
     match cell.form {
-        "call" | "oneshot" => measure_service(cell, count, http::ours()),
-        _ => measure_waits::<Ours>(cell, count),
+        "call" | "oneshot" => measure_service(cell, count, http::ours(hub)),
+        _ => measure_waits(cell, count, &hub),
     }
 }
 
-fn measure_hand<R: Registry<Output: http::Payload>>(cell: &Cell<'_>, count: usize) -> Figures {
+fn measure_hand<R: Room>(rooms: Rooms<R>, cell: &Cell<'_>, count: usize) -> Figures {
     match cell.form {
-        "call" | "oneshot" => measure_service(cell, count, http::by_hand::<R>()),
-        _ => measure_waits::<R>(cell, count),
+        "call" | "oneshot" => measure_service(cell, count, http::by_hand(rooms)),
+        _ => measure_waits(cell, count, &rooms),
     }
 }
 
@@ -119,9 +122,8 @@ where
     hold(cell, count, |name| service.clone().call(http::request(name)))
 }
 
-fn measure_waits<R: Registry>(cell: &Cell<'_>, count: usize) -> Figures {
-    let (registry, until) = (R::new(), Instant::now() + HOLD);
-    let wait = move |name: &str| registry.clone().wait(Channel::new(name).unwrap(), until);
+fn measure_waits<S: Subject>(cell: &Cell<'_>, count: usize, subject: &S) -> Figures {
+    let wait = |name: &str| subject::wait(subject, &S::name(name), None);
     if cell.form == "task" { spawn(cell, count, wait) } else { hold(cell, count, wait) }
 }
 

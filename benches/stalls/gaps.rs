@@ -11,58 +11,67 @@ use tokio::{
     task::{JoinHandle, yield_now},
     time::{Instant, sleep},
 };
-use tower_longpoll::Channel;
+use tower_longpoll::Hub;
 
-use crate::hand::{
-    Broadcast, Notified, Ours, Registry,
+use crate::work::{
+    Broadcast, Notifying, Subject,
     clock::worked,
     crowd::{Counter, Crowd},
-    table,
+    figures,
+    subject::wait_for,
 };
 
 /// More than two digits of a wheel's ticks: timers come down two levels on the way.
 const AHEAD: Duration = Duration::from_millis(4_500);
 
-pub fn measure(count: usize, rounds: usize) -> String {
-    let head = ["", "waits", "before: CPU", "wall", "at the end: CPU", "wall", "all ended after"];
-    let mut rows = vec![table::row(head)];
-    rows.push(cells::<Ours>("", "none", false, 0, rounds));
-    for (waits, tasks) in [("polled by hand", false), ("tasks", true)] {
-        rows.push(cells::<Ours>("ours", waits, tasks, count, rounds));
-        rows.push(cells::<Notified>("`Notify`", waits, tasks, count, rounds));
-        rows.push(cells::<Broadcast>("`broadcast`", waits, tasks, count, rounds));
-    }
-    let title = format!("The longest gap between two turns of a task, {count} waits, one thread");
-    table::markdown(&title, &rows)
+#[derive(Clone, Copy)]
+enum Waits {
+    None,
+    ByHand,
+    Tasks,
 }
 
-fn cells<R: Registry>(
-    name: &str,
-    waits: &str,
-    tasks: bool,
-    count: usize,
-    rounds: usize,
-) -> Vec<String> {
+pub fn measure(count: usize, rounds: usize, is_test: bool) -> String {
+    let ahead = if is_test { AHEAD / 10 } else { AHEAD };
+    let head = ["", "waits", "before: CPU", "wall", "at the end: CPU", "wall", "all ended after"];
+    let mut rows = vec![figures::row(head)];
+    rows.push(cells::<Hub>(Waits::None, 0, ahead, rounds));
+    for waits in [Waits::ByHand, Waits::Tasks] {
+        rows.push(cells::<Hub>(waits, count, ahead, rounds));
+        rows.push(cells::<Notifying>(waits, count, ahead, rounds));
+        rows.push(cells::<Broadcast>(waits, count, ahead, rounds));
+    }
+    let title = format!("The longest gap between two turns of a task, {count} waits, one thread");
+    figures::titled(&title, &rows)
+}
+
+fn cells<S: Subject>(waits: Waits, count: usize, ahead: Duration, rounds: usize) -> Vec<String> {
     let mut all = [const { Vec::new() }; 5];
     for _ in 0..rounds {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
-        let round = runtime.block_on(round::<R>(tasks, count));
+        let round = runtime.block_on(round::<S>(waits, count, ahead));
         all.iter_mut().zip(round).for_each(|(all, one)| all.push(one));
     }
-    let medians = all.iter_mut().map(|all| table::time(table::median(all)));
-    [name.to_owned(), waits.to_owned()].into_iter().chain(medians).collect()
+    let head = match waits {
+        Waits::None => ["", "none"],
+        Waits::ByHand => [S::NAME, "polled by hand"],
+        Waits::Tasks => [S::NAME, "tasks"],
+    };
+    let medians = all.iter_mut().map(|all| figures::duration(figures::median(all)));
+    figures::row(head).into_iter().chain(medians).collect()
 }
 
-async fn round<R: Registry>(tasks: bool, count: usize) -> [u64; 5] {
-    let (registry, channel) = (R::new(), Channel::new("all").unwrap());
+async fn round<S: Subject>(waits: Waits, count: usize, ahead: Duration) -> [u64; 5] {
+    let (subject, name) = (S::new(), S::name("all"));
     let parked = Duration::from_millis(count as u64 / 400);
     // In the middle of a tick.
-    let until = Instant::now() + parked + AHEAD + Duration::from_micros(500);
+    let until = Instant::now() + parked + ahead + Duration::from_micros(500);
+    let wait = || wait_for(&subject, &name, until - Instant::now());
     let mut crowd = None;
-    let ended = if tasks {
+    let ended = if let Waits::Tasks = waits {
         let ended = Arc::new(Counter::default());
         for _ in 0..count {
-            let (wait, ended) = (registry.clone().wait(channel.clone(), until), Arc::clone(&ended));
+            let (wait, ended) = (wait(), Arc::clone(&ended));
             tokio::spawn(async move {
                 wait.await;
                 ended.up();
@@ -70,13 +79,11 @@ async fn round<R: Registry>(tasks: bool, count: usize) -> [u64; 5] {
         }
         ended
     } else {
-        let all =
-            crowd.insert(Crowd::park(count, |_| registry.clone().wait(channel.clone(), until)));
-        Arc::clone(&all.woken)
+        Arc::clone(&crowd.insert(Crowd::park(count, |_| wait())).woken)
     };
     // Each is polled for the first time.
     sleep(Duration::from_millis(200)).await;
-    assert!(Instant::now() < until - AHEAD / 10, "all are parked in time");
+    assert!(Instant::now() < until - ahead / 10, "all are parked in time");
 
     let spinner = Spinner::start(until);
     while ended.count() < count || Instant::now() < until {

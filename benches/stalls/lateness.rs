@@ -7,45 +7,49 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use tokio::{
     runtime::Builder,
     task::yield_now,
     time::{Instant, sleep},
 };
-use tower_longpoll::Channel;
+use tower_longpoll::Hub;
 
-use crate::hand::{Broadcast, Notified, Ours, Registry, crowd::Counter, table};
+use crate::work::{
+    Broadcast, Notifying, Subject,
+    crowd::Counter,
+    figures,
+    subject::{self, payload},
+};
 
 /// Tasks that measure.
 const SLEEPERS: usize = 8;
 const NAP: Duration = Duration::from_millis(1);
-const LONG: Duration = Duration::from_secs(600);
 
 pub fn measure(count: usize, rounds: usize) -> String {
     let head = ["", "floor p50", "floor p99", "p50", "p99", "max", "all answered after"];
-    let mut rows = vec![table::row(head)];
-    rows.push(cells::<Ours>("ours", count, rounds));
-    rows.push(cells::<Notified>("`Notify`", count, rounds));
-    rows.push(cells::<Broadcast>("`broadcast`", count, rounds));
+    let mut rows = vec![figures::row(head)];
+    rows.push(cells::<Hub>(count, rounds));
+    rows.push(cells::<Notifying>(count, rounds));
+    rows.push(cells::<Broadcast>(count, rounds));
     let title = format!("How late a sleep of 1 ms is while one event goes to {count} tasks");
-    table::markdown(&title, &rows)
+    figures::titled(&title, &rows)
 }
 
-fn cells<R: Registry>(name: &str, count: usize, rounds: usize) -> Vec<String> {
+fn cells<S: Subject>(count: usize, rounds: usize) -> Vec<String> {
     let (mut floor, mut late, mut took) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
-        let round = runtime.spawn(round::<R>(count));
+        let round = runtime.spawn(round::<S>(count));
         let round = runtime.block_on(round).unwrap();
         floor.extend(round.floor);
         late.extend(round.late);
         took.push(round.took);
     }
-    let mut cells = vec![name.to_owned()];
-    cells.extend([0.5, 0.99].map(|part| table::time(table::quantile(&mut floor, part))));
-    cells.extend([0.5, 0.99, 1.0].map(|part| table::time(table::quantile(&mut late, part))));
-    cells.push(table::time(table::median(&mut took)));
+    let mut cells = vec![S::NAME.to_owned()];
+    cells.extend([0.5, 0.99].map(|part| figures::duration(figures::quantile(&mut floor, part))));
+    cells
+        .extend([0.5, 0.99, 1.0].map(|part| figures::duration(figures::quantile(&mut late, part))));
+    cells.push(figures::duration(figures::median(&mut took)));
     cells
 }
 
@@ -55,15 +59,14 @@ struct Round {
     took: u64,
 }
 
-async fn round<R: Registry>(count: usize) -> Round {
-    let (registry, channel) = (R::new(), Channel::new("all").unwrap());
+async fn round<S: Subject>(count: usize) -> Round {
+    let (subject, name) = (S::new(), S::name("all"));
     let (parked, answered) = (Arc::new(Counter::default()), Arc::new(Counter::default()));
-    let until = Instant::now() + LONG;
     for _ in 0..count {
-        let (registry, channel) = (registry.clone(), channel.clone());
+        let wait = subject::wait(&subject, &name, None);
         let (parked, answered) = (Arc::clone(&parked), Arc::clone(&answered));
         tokio::spawn(async move {
-            let mut wait = pin!(registry.wait(channel, until));
+            let mut wait = pin!(wait);
             let mut is_new = true;
             poll_fn(|cx| {
                 let ended = wait.as_mut().poll(cx);
@@ -83,7 +86,7 @@ async fn round<R: Registry>(count: usize) -> Round {
 
     let begin = Instant::now();
     // As the handler of a server does it.
-    tokio::spawn(async move { registry.publish(&channel, Bytes::from_static(b"event")) });
+    tokio::spawn(async move { subject.publish(&name, payload()) });
     let all = async {
         while answered.count() < count {
             sleep(NAP).await;

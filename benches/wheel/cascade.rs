@@ -2,10 +2,10 @@
 //! others out.
 
 use crate::{
-    hand::{clock::worked, table},
     slab::Slab,
     timers::Record,
     wheel::Wheel,
+    work::{clock::worked, figures},
 };
 
 /// Steps under one lock, as in the library.
@@ -14,21 +14,21 @@ const BATCH: usize = 64;
 const DEADLINE: u64 = 64 * 64 + 64 + 1;
 
 pub fn measure(count: usize, rounds: usize) -> Vec<Vec<String>> {
-    let mut rows = vec![table::row(["steps in a call", "p99.9", "longest", "best run", "all"])];
+    let mut rows = vec![figures::row(["steps in a call", "p99.9", "longest", "best run", "all"])];
     for (name, steps) in [("64", BATCH), ("all", usize::MAX)] {
-        let mut figures = [const { Vec::new() }; 3];
+        let mut runs = [const { Vec::new() }; 3];
         for _ in 0..rounds {
             let mut calls = calls(count, steps);
             let all = calls.iter().sum();
-            let [most, longest] = [0.999, 1.0].map(|part| table::quantile(&mut calls, part));
-            for (figures, figure) in figures.iter_mut().zip([most, longest, all]) {
-                figures.push(figure);
+            let [most, longest] = [0.999, 1.0].map(|part| figures::quantile(&mut calls, part));
+            for (run, figure) in runs.iter_mut().zip([most, longest, all]) {
+                run.push(figure);
             }
         }
-        let best = table::quantile(&mut figures[1], 0.0);
-        let [most, longest, all] = figures.each_mut().map(|figures| table::median(figures));
+        let best = figures::quantile(&mut runs[1], 0.0);
+        let [most, longest, all] = runs.each_mut().map(|run| figures::median(run));
         let mut row = vec![name.to_owned()];
-        row.extend([most, longest, best, all].map(table::time));
+        row.extend([most, longest, best, all].map(figures::duration));
         rows.push(row);
     }
     rows

@@ -1,5 +1,7 @@
 //! A handler that owns a handle to everything, as frameworks hand out their state.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::subject::Subject;
@@ -29,8 +31,8 @@ impl<S: Subject> Subject for Handled<S> {
         (handle, ask)
     }
 
-    async fn wait((handle, ask): Self::Ask) -> S::Output {
-        let output = S::wait(ask).await;
+    async fn wait((handle, ask): Self::Ask, hold: Duration) -> S::Output {
+        let output = S::wait(ask, hold).await;
         drop(handle);
         output
     }

@@ -1,31 +1,40 @@
 //! What is measured: the same work, done by this crate and by hand.
 //!
-//! - [`subject`] says what a subject can do; [`ours`], [`notify`] and [`broadcast`] are three,
-//!   [`handler`] changes how one is asked.
+//! - [`subject`] says what a subject can do. [`ours`] is one, the others are written by hand:
+//!   [`notify`], [`broadcast`], [`watch`] and [`oneshot`] are [`rooms`]. The first two lose nothing
+//!   between two polls, so they are in every table. [`handler`] changes how one is asked.
 //! - [`park`], [`many`], [`fanout`] and [`tasks`] are the rows, [`floors`] what the machine allows.
 //!   Each row has a part that prepares and parts that are measured.
-//! - [`world`] has the runtime and the threads, [`slots`] the futures that stay parked.
+//! - [`world`] has the runtime and the threads, [`slots`] and [`crowd`] the futures that stay parked.
+//! - [`options`], [`clock`] and [`figures`] are what the binaries have in common otherwise.
 //!
 //! Every answer is compared with what was published: who loses an event does not get a figure.
 
-#![allow(dead_code, reason = "each binary uses a part")]
+#![allow(dead_code, unused_imports, reason = "each binary uses a part")]
 
 pub(crate) mod broadcast;
+pub(crate) mod clock;
+pub(crate) mod crowd;
 pub(crate) mod fanout;
+pub(crate) mod figures;
 pub(crate) mod floors;
 pub(crate) mod handler;
-pub(crate) mod history;
 pub(crate) mod many;
 pub(crate) mod notify;
+pub(crate) mod oneshot;
+pub(crate) mod options;
 pub(crate) mod ours;
 pub(crate) mod park;
+pub(crate) mod rooms;
 pub(crate) mod slots;
 pub(crate) mod subject;
 pub(crate) mod tasks;
+pub(crate) mod watch;
 pub(crate) mod world;
 
 pub(crate) use self::{
-    broadcast::Broadcast, handler::Handled, notify::Notifying, ours::Parsed, subject::Subject,
+    broadcast::Broadcast, handler::Handled, notify::Notifying, oneshot::Oneshots, ours::Parsed,
+    subject::Subject, watch::Watching,
 };
 
 /// How much of everything.

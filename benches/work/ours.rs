@@ -1,11 +1,11 @@
 //! This crate.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 use tower_longpoll::{Channel, Cursor, Event, Hub, HubBuilder, Wait, Waited};
 
-use super::subject::{HISTORY, HOLD, Subject};
+use super::subject::{HISTORY, Subject};
 
 /// A hub whose limits are above all that is measured.
 pub(crate) fn builder() -> HubBuilder {
@@ -33,11 +33,11 @@ impl Subject for Hub {
     }
 
     fn ask(&self, name: &Channel, since: Option<Cursor>) -> Wait {
-        self.wait([name]).since(since).hold(HOLD)
+        self.wait([name]).since(since)
     }
 
-    fn wait(ask: Wait) -> impl Future<Output = Waited> + Send + 'static {
-        ask
+    fn wait(ask: Wait, hold: Duration) -> impl Future<Output = Waited> + Send + 'static {
+        ask.hold(hold)
     }
 
     fn publish(&self, name: &Channel, payload: Bytes) -> Cursor {
@@ -73,11 +73,11 @@ impl Subject for Parsed {
 
     fn ask(&self, name: &String, since: Option<Cursor>) -> Wait {
         // Given away, not cloned: what an application does that needs it no more.
-        self.0.wait([Channel::new(name).unwrap()]).since(since).hold(HOLD)
+        self.0.wait([Channel::new(name).unwrap()]).since(since)
     }
 
-    fn wait(ask: Wait) -> impl Future<Output = Waited> + Send + 'static {
-        ask
+    fn wait(ask: Wait, hold: Duration) -> impl Future<Output = Waited> + Send + 'static {
+        ask.hold(hold)
     }
 
     fn publish(&self, name: &String, payload: Bytes) -> Cursor {

@@ -4,13 +4,13 @@ use std::{fmt::Debug, future::Future, time::Duration};
 
 use bytes::Bytes;
 
-/// How long a poll may stay parked. No run takes as long.
+/// How long a poll may stay parked unless its end is what is measured. No run takes as long.
 pub(crate) const HOLD: Duration = Duration::from_secs(600);
 
 /// The events that a channel keeps.
 pub(crate) const HISTORY: usize = 16;
 
-const PAYLOAD_BYTES: usize = 128;
+const PAYLOAD: [u8; 128] = [b'x'; 128];
 
 /// Channels with a history, on which polls with a cursor wait. A clone is another handle.
 pub(crate) trait Subject: Clone + Send + Sync + 'static {
@@ -33,8 +33,8 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
 
     fn ask(&self, name: &Self::Name, since: Option<Self::Cursor>) -> Self::Ask;
 
-    /// The future of a poll, as it would be awaited in a handler.
-    fn wait(ask: Self::Ask) -> impl Future<Output = Self::Output> + Send + 'static;
+    /// The future of a poll, as it would be awaited in a handler. It ends after `hold` at the latest.
+    fn wait(ask: Self::Ask, hold: Duration) -> impl Future<Output = Self::Output> + Send + 'static;
 
     fn publish(&self, name: &Self::Name, payload: Bytes) -> Self::Cursor;
 
@@ -52,19 +52,28 @@ pub(crate) fn wait<S: Subject>(
     name: &S::Name,
     since: Option<S::Cursor>,
 ) -> impl Future<Output = S::Output> + Send + 'static + use<S> {
-    S::wait(subject.ask(name, since))
+    S::wait(subject.ask(name, since), HOLD)
+}
+
+/// A poll without a cursor that is to end by itself.
+pub(crate) fn wait_for<S: Subject>(
+    subject: &S,
+    name: &S::Name,
+    hold: Duration,
+) -> impl Future<Output = S::Output> + Send + 'static + use<S> {
+    S::wait(subject.ask(name, None), hold)
 }
 
 /// Panics unless a poll was answered with the event that was published at `position`.
 pub(crate) fn check<S: Subject>(output: &S::Output, position: S::Cursor) {
     let (cursor, payload) = S::event(output);
     assert_eq!(cursor, position, "{} answered with another event", S::NAME);
-    assert_eq!(payload.len(), PAYLOAD_BYTES);
+    assert_eq!(payload.len(), PAYLOAD.len());
 }
 
 /// What is published. Every thread makes its own: two that clone one share its count.
 pub(crate) fn payload() -> Bytes {
-    Bytes::from(vec![b'x'; PAYLOAD_BYTES])
+    Bytes::from(vec![b'x'; PAYLOAD.len()])
 }
 
 /// As many names as asked, 16 bytes each.

@@ -12,7 +12,7 @@ use std::{
 use tokio::task::{JoinHandle, unconstrained};
 
 use super::{
-    subject::{Subject, check, names, payload},
+    subject::{HOLD, Subject, check, names, payload},
     world::World,
 };
 
@@ -41,7 +41,7 @@ impl<S: Subject> Tasks<S> {
             let (ask, parked) = (subject.ask(name, None), parked.clone());
             world.runtime.spawn(async move {
                 parked.count();
-                S::wait(ask).await
+                S::wait(ask, HOLD).await
             })
         };
         let tasks = names.iter().cycle().take(count).map(spawn).collect();

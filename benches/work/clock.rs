@@ -3,7 +3,7 @@
 use rustix::time::{ClockId, clock_gettime};
 
 /// In nanoseconds.
-pub fn worked() -> u64 {
+pub(crate) fn worked() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

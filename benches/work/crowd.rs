@@ -12,14 +12,14 @@ use std::{
 
 /// Counts wakes, or whatever else happens on several threads.
 #[derive(Default)]
-pub struct Counter(AtomicUsize);
+pub(crate) struct Counter(AtomicUsize);
 
 impl Counter {
-    pub fn up(&self) {
+    pub(crate) fn up(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -31,13 +31,13 @@ impl Wake for Counter {
 }
 
 /// Futures that are polled by hand, with one waker that counts.
-pub struct Crowd<F> {
-    pub waits: Vec<Pin<Box<F>>>,
-    pub woken: Arc<Counter>,
+pub(crate) struct Crowd<F> {
+    pub(crate) waits: Vec<Pin<Box<F>>>,
+    pub(crate) woken: Arc<Counter>,
 }
 
 impl<F: Future> Crowd<F> {
-    pub fn park(count: usize, wait: impl Fn(usize) -> F) -> Self {
+    pub(crate) fn park(count: usize, wait: impl Fn(usize) -> F) -> Self {
         let woken = Arc::new(Counter::default());
         let waker = Waker::from(Arc::clone(&woken));
         let mut cx = Context::from_waker(&waker);
