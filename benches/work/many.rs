@@ -7,8 +7,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-
 use super::{
     slots::{Slot, poll},
     subject::{self, Make, Subject, check, names, payload, shuffled},
@@ -26,7 +24,6 @@ struct State<S: Subject, F> {
     subject: S,
     waits: Vec<Waiting<S, F>>,
     order: Vec<usize>,
-    payload: Bytes,
 }
 
 /// What belongs to one wait lies together, as in a task.
@@ -48,7 +45,6 @@ pub(crate) fn many<S: Subject>(
         subject: S::keeping(kept),
         waits: names::<S>("many", count).into_iter().map(waiting).collect(),
         order: shuffled(count),
-        payload: payload(),
     };
     Many { state: Arc::new(Mutex::new(state)), world: World::new() }
 }
@@ -142,7 +138,7 @@ impl<S: Subject, F: Future<Output = S::Output>> State<S, F> {
 
     fn publish(&mut self, place: usize) {
         let waiting = &mut self.waits[place];
-        let position = self.subject.publish(&waiting.name, self.payload.clone());
+        let position = self.subject.publish(&waiting.name, payload());
         waiting.position = Some(position);
     }
 

@@ -53,11 +53,10 @@ impl<S: Subject> Park<S> {
     /// How long each thread takes to park, publish and be answered, on channels of its own.
     pub(crate) fn wake(&self, threads: usize) -> Duration {
         self.each_thread(threads, |shared, mine, iterations| {
-            let (mine, payload) = (mine.of(&shared.quiet), payload());
-            for name in steps(mine).take(iterations) {
+            for name in steps(mine.of(&shared.quiet)).take(iterations) {
                 let mut wait = pin!(subject::wait(&shared.subject, name, None));
                 assert!(poll(wait.as_mut()).is_pending(), "not parked");
-                let position = shared.subject.publish(name, payload.clone());
+                let position = shared.subject.publish(name, payload());
                 let std::task::Poll::Ready(output) = poll(wait.as_mut()) else {
                     panic!("not answered")
                 };
@@ -69,9 +68,8 @@ impl<S: Subject> Park<S> {
     /// How long each thread takes to publish where nobody waits, on channels of its own.
     pub(crate) fn publish(&self, threads: usize) -> Duration {
         self.each_thread(threads, |shared, mine, iterations| {
-            let (mine, payload) = (mine.of(&shared.quiet), payload());
-            for name in steps(mine).take(iterations) {
-                shared.subject.publish(name, payload.clone());
+            for name in steps(mine.of(&shared.quiet)).take(iterations) {
+                shared.subject.publish(name, payload());
             }
         })
     }
@@ -79,9 +77,8 @@ impl<S: Subject> Park<S> {
     /// How long each thread takes to publish on one channel, where nobody waits.
     pub(crate) fn publish_hot(&self, threads: usize) -> Duration {
         self.each_thread(threads, |shared, _, iterations| {
-            let payload = payload();
             for _ in 0..iterations {
-                shared.subject.publish(&shared.quiet[0], payload.clone());
+                shared.subject.publish(&shared.quiet[0], payload());
             }
         })
     }
@@ -107,9 +104,8 @@ impl<S: Subject> Shared<S> {
         for (slot, name) in slots.iter_mut().zip(self.busy.iter().cycle()) {
             slot.park(subject::wait(&self.subject, name, None));
         }
-        let payload = payload();
         for name in self.quiet.iter().cycle().take(self.quiet.len() * HISTORY) {
-            self.subject.publish(name, payload.clone());
+            self.subject.publish(name, payload());
         }
         Box::new(slots)
     }

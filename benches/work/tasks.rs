@@ -53,8 +53,7 @@ impl<S: Subject> Tasks<S> {
     pub(crate) fn publish(self) -> Duration {
         let Self { world, subject, names, tasks } = self;
         joined(&world, tasks, move || {
-            let payload = payload();
-            let publish = |name| subject.publish(name, payload.clone());
+            let publish = |name| subject.publish(name, payload());
             let positions: Vec<_> = names.iter().map(publish).collect();
             move |place, output| check::<S>(&output, positions[place % positions.len()])
         })
