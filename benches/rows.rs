@@ -8,6 +8,8 @@
 #[path = "work/mod.rs"]
 mod work;
 
+use std::{env, sync::LazyLock};
+
 use divan::{Bencher, counter::ItemsCount};
 use tower_longpoll::Hub;
 
@@ -16,7 +18,11 @@ use self::work::{
     many::many, park::Park, subject::HISTORY, tasks::Tasks,
 };
 
-const SIZE: Size = if cfg!(debug_assertions) { Size::SMOKE } else { Size::MODERATE };
+static SIZE: LazyLock<Size> = LazyLock::new(|| {
+    // What divan makes of these is not told to those who are measured.
+    let is_told = |word: &str| env::args().any(|argument| argument == word);
+    if is_told("--bench") && !is_told("--test") { Size::MODERATE } else { Size::SMOKE }
+});
 
 fn main() {
     divan::main();

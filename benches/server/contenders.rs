@@ -41,7 +41,7 @@ pub(crate) fn all(also: &[PathBuf], is_alone: bool) -> Vec<Contender> {
     if nginx.exists() && Path::new(NCHAN).exists() {
         all.push(Contender { kind: Kind::Nchan, name: "nchan".into(), program: nginx.into() });
     } else {
-        eprintln!("skipped: nchan is not installed");
+        eprintln!("skipped: nchan, since there is no {} or no {NCHAN}", nginx.display());
     }
     all
 }

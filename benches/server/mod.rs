@@ -117,7 +117,12 @@ pub(crate) fn main() {
             }
             for (place, contender) in contenders.iter().enumerate() {
                 let figures = scenario(contender, &scale);
-                eprintln!("{round}/{rounds} {name}, {}: {figures:?}", contender.name);
+                let turn = format!("{round}/{rounds} {name}, {}", contender.name);
+                if figures.is_empty() {
+                    eprintln!("{turn}: skipped, it has no such thing");
+                } else {
+                    eprintln!("{turn}: {figures:?}");
+                }
                 report.add(place, figures);
             }
         }
