@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     future::{Future, ready},
     pin::Pin,
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -44,15 +45,11 @@ pub fn by_hand<R: Room>(
 }
 
 async fn handler<R: Room>(rooms: Rooms<R>, request: Ask) -> Answer {
-    let name = request.uri().path().strip_prefix("/events/").unwrap_or_default();
-    if name.is_empty() {
+    let Some(ask) = ask(&rooms, request) else {
         let mut refusal = Response::new(Full::default());
         *refusal.status_mut() = StatusCode::BAD_REQUEST;
         return Ok(refusal);
-    }
-    let ask = rooms.ask(&name.to_owned(), None);
-    // A poll that is parked needs nothing more of it.
-    drop(request);
+    };
     let Ok(answer) = Rooms::<R>::wait(ask, HOLD).await else {
         let mut nothing = Response::new(Full::default());
         *nothing.status_mut() = StatusCode::NO_CONTENT;
@@ -63,4 +60,10 @@ async fn handler<R: Room>(rooms: Rooms<R>, request: Ask) -> Answer {
     headers.insert("content-type", HeaderValue::from_static("text/plain"));
     headers.insert("cursor", HeaderValue::from(answer.number));
     Ok(response)
+}
+
+/// By value, so that the request has no place in the handler's future while the poll is parked.
+fn ask<R: Room>(rooms: &Rooms<R>, request: Ask) -> Option<(Arc<R>, Option<u64>)> {
+    let name = request.uri().path().strip_prefix("/events/").filter(|name| !name.is_empty())?;
+    Some(rooms.ask(&name.to_owned(), None))
 }
