@@ -6,7 +6,18 @@ use plotters::prelude::*;
 
 use super::Curve;
 
-const SIZE: (u32, u32) = (720, 440);
+const SIZE: (u32, u32) = (840, 520);
+/// A hue for each subject, a shade for each operation.
+const COLORS: [RGBColor; 4] = [
+    RGBColor(0x08, 0x51, 0x9c),
+    RGBColor(0x5b, 0xa3, 0xd9),
+    RGBColor(0xb3, 0x42, 0x00),
+    RGBColor(0xf0, 0x8c, 0x3a),
+];
+const TEXT: (&str, u32) = ("sans-serif", 16);
+const LINE: u32 = 2;
+/// How much higher than the highest point the picture is: the legend has its place there.
+const ROOM: f64 = 1.45;
 
 pub(super) fn draw(path: &Path, curves: &[Curve]) -> Result<(), Box<dyn Error>> {
     let points = || curves.iter().flat_map(|curve| &curve.points);
@@ -17,25 +28,39 @@ pub(super) fn draw(path: &Path, curves: &[Curve]) -> Result<(), Box<dyn Error>> 
     let area = SVGBackend::new(path, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
-        .margin(16)
-        .x_label_area_size(40)
-        .y_label_area_size(64)
-        .build_cartesian_2d((fewest as f64..many as f64).log_scale(), 0.0..most * 1.1)?;
-    let whole = |number: &f64| format!("{number:.0}");
+        .caption("What an operation takes, by how many waits are parked", ("sans-serif", 20))
+        .margin(20)
+        .margin_right(48)
+        .x_label_area_size(56)
+        .y_label_area_size(72)
+        .build_cartesian_2d((fewest as f64..many as f64).log_scale(), 0.0..most * ROOM)?;
     let mut mesh = chart.configure_mesh();
-    mesh.x_desc("parked waits").y_desc("nanoseconds");
+    mesh.x_desc("parked waits, each on a channel of its own").y_desc("nanoseconds, median");
+    mesh.x_labels(4).y_labels(8).label_style(TEXT).axis_desc_style(TEXT);
+    mesh.light_line_style(TRANSPARENT).bold_line_style(BLACK.mix(0.15));
     mesh.x_label_formatter(&whole).y_label_formatter(&whole).draw()?;
     drop(mesh);
-    for (place, curve) in curves.iter().enumerate() {
-        let color = Palette99::pick(place).to_rgba();
-        let line = curve.points.iter().map(|(parked, spread)| (*parked as f64, spread.median));
+    for (curve, color) in curves.iter().zip(COLORS) {
+        let points = || curve.points.iter().map(|(parked, spread)| (*parked as f64, spread.median));
         chart
-            .draw_series(LineSeries::new(line, color.stroke_width(2)).point_size(3))?
+            .draw_series(LineSeries::new(points(), color.stroke_width(LINE)))?
             .label(format!("{}: {}", curve.subject, curve.operation))
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2)));
+            .legend(move |(x, y)| {
+                PathElement::new([(x, y), (x + 24, y)], color.stroke_width(LINE))
+            });
+        chart.draw_series(points().map(|point| Circle::new(point, 4, color.filled())))?;
     }
-    let position = SeriesLabelPosition::UpperLeft;
-    chart.configure_series_labels().position(position).background_style(WHITE).draw()?;
+    let mut legend = chart.configure_series_labels();
+    legend.position(SeriesLabelPosition::UpperLeft).margin(12).legend_area_size(32);
+    legend.background_style(WHITE).border_style(BLACK.mix(0.3)).label_font(TEXT).draw()?;
+    drop(legend);
     area.present()?;
     Ok(())
+}
+
+/// With separators: 1,000,000.
+fn whole(number: &f64) -> String {
+    let digits = format!("{number:.0}");
+    let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
+    groups.collect::<Vec<_>>().join(",")
 }
