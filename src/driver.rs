@@ -28,8 +28,10 @@ use tokio::{
 
 use crate::registry::{Cell, Common};
 
-/// Batches of due work that a driver does before it lets the tasks that it woke run.
-const BATCHES_A_POLL: usize = 16;
+/// Batches of due work that a driver does before it lets the tasks that it woke run. With threads it
+/// may be polled 61 times before tokio looks at sockets and timers, and so does less at a time.
+const BATCHES_A_POLL: usize = 64;
+const BATCHES_A_POLL_WITH_THREADS: usize = 4;
 
 /// Batches of due work that it does in a shard before it goes on to the next.
 const BATCHES_A_SHARD: usize = 4;
@@ -106,7 +108,8 @@ pub(crate) fn ensure(common: &Arc<Common>) {
     let key = hasher.finish();
     if common.alarm.enlist(key, works_alone) {
         let common = Arc::clone(common);
-        handle.spawn(Driver { common, runtime: key, place: 0, sleep: Sleeps::Not, polled: false });
+        let (place, sleep, polled) = (0, Sleeps::Not, false);
+        handle.spawn(Driver { common, runtime: key, works_alone, place, sleep, polled });
     }
     let sure = Sure { hub, gone, runtime, works_alone: works_alone && is_task };
     // While the thread ends there is nothing to remember.
@@ -116,6 +119,7 @@ pub(crate) fn ensure(common: &Arc<Common>) {
 struct Driver {
     common: Arc<Common>,
     runtime: u64,
+    works_alone: bool,
     /// The shard at which the next batch is due.
     place: usize,
     sleep: Sleeps,
@@ -134,7 +138,8 @@ impl Driver {
     fn turn(&mut self) -> bool {
         let now = Now::of(&self.common).tick();
         // Shard after shard and a few batches in each: none waits for another's million.
-        let (mut batches, mut idle) = (BATCHES_A_POLL, 0);
+        let most = if self.works_alone { BATCHES_A_POLL_WITH_THREADS } else { BATCHES_A_POLL };
+        let (mut batches, mut idle) = (most, 0);
         while idle < self.common.config.shards {
             let cell = self.common.cell(self.place);
             let more = cell.is_some_and(|cell| Self::work(&cell, now, &mut batches));
@@ -170,9 +175,13 @@ impl Future for Driver {
         driver.polled = true;
         loop {
             if !driver.turn() {
-                // Not by its own waker: tokio looks at sockets and timers only when 61 tasks have run,
-                // and that would be this one.
-                let _ = pin!(task::yield_now()).poll(cx);
+                if driver.works_alone {
+                    // Not as below: another thread may go on, if what was woken blocks this one.
+                    cx.waker().wake_by_ref();
+                } else {
+                    // Lets tokio look at sockets and timers first.
+                    let _ = pin!(task::yield_now()).poll(cx);
+                }
                 return Poll::Pending;
             }
             driver.common.alarm.listen(driver.runtime, cx.waker());
@@ -194,6 +203,10 @@ impl Future for Driver {
             if let Sleeps::Not = driver.sleep {
                 let sleep = panic::catch_unwind(|| Box::pin(sleep_until(at)));
                 driver.sleep = sleep.map_or(Sleeps::Cannot, Sleeps::Until);
+                if let Sleeps::Cannot = driver.sleep {
+                    driver.common.alarm.cannot_sleep(driver.runtime);
+                    driver.common.release_all();
+                }
             }
             let Sleeps::Until(sleep) = &mut driver.sleep else { return Poll::Pending };
             if sleep.deadline() != at {
@@ -208,10 +221,12 @@ impl Future for Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        let alone = self.common.alarm.retire(self.runtime);
-        // Waits of other runtimes may have relied on this one, unless it was never there for them.
-        if self.polled && alone {
-            self.common.recall();
+        if self.common.alarm.retire(self.runtime) {
+            self.common.release_all();
+            // Waits of other runtimes may have relied on this one, unless it was never polled.
+            if self.polled {
+                self.common.recall();
+            }
         }
     }
 }

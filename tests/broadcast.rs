@@ -4,7 +4,12 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{
+    sync::mpsc,
+    task::Poll,
+    thread,
+    time::{Duration, Instant},
+};
 
 use tokio::{runtime, task::JoinSet};
 use tokio_test::task;
@@ -181,6 +186,91 @@ fn the_pace_ends_with_its_runtime() {
     drop(runtime);
     assert_eq!(woken(&crowd), 10, "nobody is left behind");
     crowd.iter_mut().for_each(|wait| assert_eq!(payload(answer(wait)), "e"));
+}
+
+#[test]
+fn nobody_is_left_to_a_runtime_that_goes_before_its_driver_ran() {
+    let hub = paced(1);
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let crowd = runtime.block_on(async {
+        let crowd = crowd(&hub, 10);
+        publish(&hub, &channel("c0"), "e");
+        crowd
+    });
+    drop(runtime);
+    assert_eq!(woken(&crowd), 10);
+}
+
+#[test]
+fn nobody_is_left_to_workers_that_never_came_to_the_driver() {
+    let hub = Hub::new();
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let (started, is_started) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    runtime.spawn(async move {
+        started.send(()).unwrap();
+        released.recv().unwrap();
+    });
+    is_started.recv().unwrap();
+    // What stands before the driver in the queue.
+    (0..500).for_each(|_| drop(runtime.spawn(async {})));
+    let crowd = runtime.block_on(async { crowd(&hub, 5_000) });
+    publish(&hub, &channel("c0"), "e");
+    runtime.shutdown_background();
+    release.send(()).unwrap();
+    // The worker goes when it will: a test that hangs is one that fails.
+    while woken(&crowd) < 5_000 {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_runtime_without_time_has_no_pace() {
+    let hub = paced(1);
+    let runtime = runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let before = crowd(&hub, 10);
+        publish(&hub, &channel("c0"), "e");
+        settle().await;
+        assert_eq!(woken(&before), 10, "found out while a broadcast was on its way");
+        let after = crowd(&hub, 10);
+        publish(&hub, &channel("c0"), "e");
+        assert_eq!(woken(&after), 10, "known");
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_touch_does_not_hide_a_delete_on_its_way() {
+    let hub = paced(1);
+    let mut streams: Vec<_> =
+        (0..3).map(|_| task::spawn(hub.events(channels(1), Since::Now))).collect();
+    streams.iter_mut().for_each(|stream| assert!(stream.poll_next().is_pending()));
+    settle().await;
+    assert!(hub.delete(&channel("c0")));
+    let mut late = park(&hub, &channels(1), Since::Now);
+    hub.touch(&channel("c0"));
+    pass(MS * 10).await;
+    for stream in &mut streams {
+        assert!(matches!(stream.poll_next(), Poll::Ready(Some(Waited::Deleted { .. }))));
+    }
+    assert!(matches!(answer(&mut late), Waited::Touched { .. }), "it came after the delete");
+}
+
+#[tokio::test]
+async fn the_credit_of_those_who_left_is_not_lent_to_others() {
+    let hub = paced(1);
+    let first = crowd(&hub, 2);
+    settle().await;
+    publish(&hub, &channel("c0"), "e");
+    drop(first);
+    // The runtime is busy elsewhere meanwhile.
+    let busy = Instant::now();
+    while busy.elapsed() < MS * 50 {
+        thread::yield_now();
+    }
+    let second = crowd(&hub, 40);
+    publish(&hub, &channel("c0"), "e");
+    assert_eq!(woken(&second), 1);
 }
 
 #[tokio::test(start_paused = true)]

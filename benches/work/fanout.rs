@@ -37,7 +37,8 @@ pub(crate) fn fanout<S: Subject>(
         name: names::<S>("fanout", 1).remove(0),
         position: None,
     };
-    let fanout = Fanout { state: Arc::new(Mutex::new(state)), world: World::new() };
+    // With workers a hub would leave most waits to one of them, and publishing take no time.
+    let fanout = Fanout { state: Arc::new(Mutex::new(state)), world: World::single() };
     fanout.park();
     fanout
 }

@@ -29,6 +29,11 @@ impl World {
         Self { runtime }
     }
 
+    /// A runtime without workers.
+    pub(crate) fn single() -> Self {
+        Self { runtime: Builder::new_current_thread().enable_time().build().unwrap() }
+    }
+
     /// Works on several threads at once, inside of tasks as handlers are. Tokio's cooperative
     /// budget does not count, and the threads do not serve other tasks meanwhile.
     pub(crate) fn together<R: Send + 'static>(
@@ -52,6 +57,10 @@ impl World {
 
     /// Works on one thread.
     pub(crate) fn alone<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> R {
+        if self.runtime.metrics().num_workers() == 1 {
+            let _entered = self.runtime.enter();
+            return work();
+        }
         self.runtime.block_on(self.runtime.spawn(async { block_in_place(work) })).unwrap()
     }
 }

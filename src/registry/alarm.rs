@@ -32,6 +32,8 @@ struct Driver {
     runtime: u64,
     /// Whether its runtime has threads of its own, so that it is sure to be polled.
     works_alone: bool,
+    /// Whether its runtime has timers, as far as is known.
+    sleeps: bool,
     until: u64,
     waker: Option<Waker>,
 }
@@ -60,12 +62,14 @@ impl Alarm {
         self.ring_before(0);
     }
 
-    /// Has the drivers look now, if there is one to rely on for what cannot be told in advance: one
-    /// that is sure to be polled, or if `any` will do, any. A driver that goes later than this has
-    /// its work done by [`Common::recall`](super::Common::recall).
-    pub(super) fn ring_any(&self, any: bool) -> bool {
+    /// Has the drivers look now, if there is one to rely on for broadcasts: one that is sure to be
+    /// polled, or if they are paced, any that can sleep. A driver that goes, or finds out that it
+    /// cannot sleep, later than this has its work done by
+    /// [`Common::release_all`](super::Common::release_all).
+    pub(super) fn ring_any(&self, is_paced: bool) -> bool {
         let drivers = self.drivers.lock();
-        let found = drivers.iter().any(|driver| any || driver.works_alone);
+        let does = |driver: &Driver| if is_paced { driver.sleeps } else { driver.works_alone };
+        let found = drivers.iter().any(does);
         drop(drivers);
         if found {
             self.ring();
@@ -92,9 +96,17 @@ impl Alarm {
         if drivers.iter().any(|driver| driver.runtime == runtime) {
             return false;
         }
-        drivers.push(Driver { runtime, works_alone, until: NEVER, waker: None });
+        drivers.push(Driver { runtime, works_alone, sleeps: true, until: NEVER, waker: None });
         self.settle(&drivers);
         true
+    }
+
+    /// Takes note that a runtime has no timers.
+    pub(crate) fn cannot_sleep(&self, runtime: u64) {
+        let mut drivers = self.drivers.lock();
+        if let Some(driver) = drivers.iter_mut().find(|driver| driver.runtime == runtime) {
+            driver.sleeps = false;
+        }
     }
 
     /// Takes the driver of a runtime out. True if no driver is left that is sure to be polled: then

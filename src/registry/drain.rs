@@ -9,12 +9,9 @@ use crate::{
 };
 
 impl Common {
-    /// Has every parked wait polled again, to look for a driver: one has gone. What was left to it
-    /// is done.
+    /// Has every parked wait polled again, to look for a driver: one has gone.
     pub(crate) fn recall(&self) {
         for cell in self.cells() {
-            // A waker that panics has said so by now.
-            drop(cell.release_all());
             let mut from = 0;
             loop {
                 let mut wakers = WakeList::default();

@@ -134,7 +134,7 @@ impl Part {
     fn park(&self, slot: &mut Slot, ask: &Ask, waker: &Waker, now: u64) -> bool {
         let Some(deadline) = ask.deadline else { return false };
         // Declared before the lock: if it is not used it is dropped after it.
-        let waker = waker.clone();
+        let mut waker = WakeList::of(waker, 1);
         let common = &*self.cell.common;
         let mut shard = self.cell.lock();
         let present = common.sequence();
@@ -144,10 +144,9 @@ impl Part {
         let has_room = shard.spare_waits > 0
             && shard.waiters(Some(channel)) < common.config.max_waits_per_channel;
         let parks = is_quiet && has_room && common.phase() == Phase::Open;
-        if parks {
-            slot.key = shard.enqueue(channel, Some(deadline), present, waker);
-        }
-        parks
+        let waker = if parks { waker.pop() } else { None };
+        let key = waker.map(|waker| shard.enqueue(channel, Some(deadline), present, waker));
+        key.map(|key| slot.key = key).is_some()
     }
 
     /// Answers the poll if an event has woken it.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Cell, Phase, Registry, Room, Wanted};
+use super::{Cell, Common, Phase, Registry, Room, Wanted};
 use crate::{
     channel::Channel,
     event::{Event, Stored},
@@ -224,10 +224,12 @@ impl Cell {
     ) -> Panics {
         let &Broadcast { hash, channel, sequence, state, now } = broadcast;
         let per_tick = self.common.config.max_releases_per_ms;
-        let mut pace = Pace { began: now, per_tick, released: ended.count };
+        let mut pace = Pace::new(per_tick, 1, now);
+        pace.take(ended.count);
+        let mut at_once = BATCHES_AT_ONCE * BATCH - ended.count;
         let mut panics = wakers.wake();
         while ended.more {
-            let most = BATCHES_AT_ONCE.saturating_mul(BATCH).min(per_tick) - pace.released;
+            let most = pace.allows(now).min(at_once);
             let mut shard = self.lock();
             // The channel may be gone by now, or another one of its name; the sequence tells.
             let Some(key) = shard.find(hash, channel) else { break };
@@ -238,7 +240,8 @@ impl Cell {
             }
             ended = shard.end_before(key, sequence, state, most.min(BATCH), &mut wakers);
             drop(shard);
-            pace.released += ended.count;
+            pace.take(ended.count);
+            at_once -= ended.count;
             panics = panics.and(wakers.wake());
         }
         panics
@@ -251,15 +254,20 @@ impl Cell {
     }
 
     /// Ends all broadcasts on their way at once.
-    pub(super) fn release_all(&self) -> Panics {
+    fn release_all(&self) -> Panics {
         let mut panics = Panics::default();
-        loop {
-            let (more, next) = self.release(u64::MAX);
-            panics = panics.and(next);
-            if !more {
-                return panics;
-            }
+        while self.lock().hurry() {
+            panics = panics.and(self.release(0).1);
         }
+        panics
+    }
+}
+
+impl Common {
+    /// Does what was left to a driver: it has gone, or cannot do it.
+    pub(crate) fn release_all(&self) {
+        // A waker that panics has said so by now.
+        self.cells().for_each(|cell| drop(cell.release_all()));
     }
 }
 

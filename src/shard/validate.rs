@@ -39,6 +39,11 @@ impl Shard {
             }
         }
         assert_eq!(waiters, self.waiters.len(), "each wait has its channel");
+        let fanouts: Vec<_> = self.fanouts().collect();
+        for (place, key) in fanouts.iter().enumerate() {
+            assert!(self.channels.get(*key).is_some(), "a fanout has its channel");
+            assert!(!fanouts[..place].contains(key), "a channel has one fanout");
+        }
         if let Some(oldest) = &self.oldest {
             let of = |key| Some((self.channels[key].history.oldest()?, key));
             let expected: BTreeSet<_> = self.channels.keys_from(0).filter_map(of).collect();
