@@ -40,10 +40,13 @@ use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
 };
-use hyper::{body::Incoming, server::conn::http1};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::graceful::GracefulShutdown,
 };
 use mimalloc::MiMalloc;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -251,22 +254,19 @@ async fn serve(options: Options, hub: Hub) -> io::Result<()> {
         let (http, service) = (http.clone(), service.clone());
         let (watcher, mut open) = (connections.watcher(), open.clone());
         tokio::spawn(async move {
-            // hyper has no limit on the time until it knows which HTTP this is.
-            let mut start = [0; 3];
-            let word = tokio::select! {
-                word = timeout(SILENCE, client.peek(&mut start)) => word,
+            let is_http2 = tokio::select! {
+                biased;
+                is_http2 = timeout(SILENCE, is_http2(&client)) => is_http2,
                 _ = open.changed() => return,
             };
-            let Ok(Ok(length)) = word else { return };
-            let is_http1 = start.get(..length).is_some_and(|start| !b"PRI".starts_with(start));
+            let Ok(Ok(is_http2)) = is_http2 else { return };
             let client = TokioIo::new(client);
             // A task keeps the room that it needs at most: a connection has one of its own. An error
             // ends this one connection: the client left, or does not speak HTTP.
-            if is_http1 {
-                tokio::spawn(watcher.watch(http.http1.serve_connection(client, service)));
+            if is_http2 {
+                tokio::spawn(watcher.watch(http.http2.serve_connection(client, service)));
             } else {
-                let connection = http.any.serve_connection(client, service).into_owned();
-                tokio::spawn(watcher.watch(connection));
+                tokio::spawn(watcher.watch(http.http1.serve_connection(client, service)));
             }
         });
     }
@@ -280,30 +280,44 @@ async fn serve(options: Options, hub: Hub) -> io::Result<()> {
     }
 }
 
+/// Whether a client begins as HTTP/2 does (RFC 9113, section 3.4). Nothing is read: a connection of
+/// hyper-util, which finds out by itself, takes half as much memory again, and has no limit on the
+/// time.
+async fn is_http2(client: &TcpStream) -> io::Result<bool> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut start = [0; PREFACE.len()];
+    loop {
+        let length = client.peek(&mut start).await?;
+        let said = start.get(..length).unwrap_or_default();
+        if said.is_empty() || said == PREFACE || !PREFACE.starts_with(said) {
+            return Ok(said == PREFACE);
+        }
+        // A client that hesitates: to peek again would show the same at once.
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// How connections are served.
 #[derive(Clone)]
 struct Http {
-    /// Those that have begun as HTTP/1. A connection that finds out by itself takes half as much
-    /// memory again.
     http1: http1::Builder,
-    any: auto::Builder<TokioExecutor>,
+    http2: http2::Builder<TokioExecutor>,
 }
 
 fn http() -> Http {
     let mut http1 = http1::Builder::new();
-    let mut any = auto::Builder::new(TokioExecutor::new());
+    let mut http2 = http2::Builder::new(TokioExecutor::new());
     // The timer is for hyper's limit of 30 seconds on reading a request's header, or waiting for
     // the next one. It does not run while a poll is parked.
     http1.timer(TokioTimer::new());
-    any.http1().timer(TokioTimer::new());
     // hyper allows 200, but a proxy may bring the polls of all its clients over one connection. A
     // peer that is gone without a word is found by pings, since its polls say nothing.
-    any.http2()
+    http2
         .max_concurrent_streams(100_000)
         .timer(TokioTimer::new())
         .keep_alive_interval(SILENCE)
         .keep_alive_timeout(SILENCE);
-    Http { http1, any }
+    Http { http1, http2 }
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
