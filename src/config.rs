@@ -48,6 +48,7 @@ impl Default for Config {
             max_batch_bytes: MIB,
             hold: Duration::from_secs(25),
             max_hold: Duration::from_secs(3_600),
+            // More gain nothing on two cores, fewer cost: benches/README.md, "contention".
             shards: 64,
         }
     }
