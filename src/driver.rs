@@ -205,7 +205,7 @@ impl Future for Driver {
                 driver.sleep = sleep.map_or(Sleeps::Cannot, Sleeps::Until);
                 if let Sleeps::Cannot = driver.sleep {
                     driver.common.alarm.cannot_sleep(driver.runtime);
-                    driver.common.release_all();
+                    driver.common.hand_over();
                 }
             }
             let Sleeps::Until(sleep) = &mut driver.sleep else { return Poll::Pending };
@@ -221,12 +221,11 @@ impl Future for Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        if self.common.alarm.retire(self.runtime) {
-            self.common.release_all();
-            // Waits of other runtimes may have relied on this one, unless it was never polled.
-            if self.polled {
-                self.common.recall();
-            }
+        let alone = self.common.alarm.retire(self.runtime);
+        self.common.hand_over();
+        // Waits of other runtimes may have relied on this one, unless it was never there for them.
+        if self.polled && alone {
+            self.common.recall();
         }
     }
 }

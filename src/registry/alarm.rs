@@ -65,7 +65,7 @@ impl Alarm {
     /// Has the drivers look now, if there is one to rely on for broadcasts: one that is sure to be
     /// polled, or if they are paced, any that can sleep. A driver that goes, or finds out that it
     /// cannot sleep, later than this has its work done by
-    /// [`Common::release_all`](super::Common::release_all).
+    /// [`Common::hand_over`](super::Common::hand_over).
     pub(super) fn ring_any(&self, is_paced: bool) -> bool {
         let drivers = self.drivers.lock();
         let does = |driver: &Driver| if is_paced { driver.sleeps } else { driver.works_alone };

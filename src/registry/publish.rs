@@ -236,7 +236,8 @@ impl Cell {
             if most == 0 {
                 shard.fan_out(key, sequence, state, pace);
                 drop(shard);
-                return panics.and(self.hand_over());
+                let is_left = self.common.rings();
+                return if is_left { panics } else { panics.and(self.release_all()) };
             }
             ended = shard.end_before(key, sequence, state, most.min(BATCH), &mut wakers);
             drop(shard);
@@ -245,12 +246,6 @@ impl Cell {
             panics = panics.and(wakers.wake());
         }
         panics
-    }
-
-    /// Leaves broadcasts on their way to a driver; if there is none to rely on, ends them.
-    fn hand_over(&self) -> Panics {
-        let is_paced = self.common.config.max_releases_per_ms < usize::MAX;
-        if self.common.alarm.ring_any(is_paced) { Panics::default() } else { self.release_all() }
     }
 
     /// Ends all broadcasts on their way at once.
@@ -264,10 +259,18 @@ impl Cell {
 }
 
 impl Common {
-    /// Does what was left to a driver: it has gone, or cannot do it.
-    pub(crate) fn release_all(&self) {
-        // A waker that panics has said so by now.
-        self.cells().for_each(|cell| drop(cell.release_all()));
+    /// Has a driver see to broadcasts on their way; false if there is none to rely on.
+    fn rings(&self) -> bool {
+        self.alarm.ring_any(self.config.max_releases_per_ms < usize::MAX)
+    }
+
+    /// Leaves broadcasts on their way to another driver, or ends them: one has gone, or cannot pace
+    /// them.
+    pub(crate) fn hand_over(&self) {
+        if !self.rings() {
+            // A waker that panics has said so by now.
+            self.cells().for_each(|cell| drop(cell.release_all()));
+        }
     }
 }
 

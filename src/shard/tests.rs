@@ -439,3 +439,23 @@ fn a_pace_gives_a_portion_at_once_and_after_each_interval_and_little_more_to_who
     assert_eq!(pace.allows(10_000), 3);
     assert_eq!(Pace::new(usize::MAX, 1, u64::MAX).allows(u64::MAX), usize::MAX);
 }
+
+#[test]
+fn a_broadcast_of_which_all_have_left_lends_the_next_nothing() {
+    let (mut shard, [channel, _]) = roomy();
+    let keys = [1, 1].map(|registered| enqueue(&mut shard, channel, registered));
+    shard.fan_out(channel, 2, State::Woken, Pace::new(1, 1, 0));
+    enqueue(&mut shard, channel, 2);
+    keys.into_iter().for_each(|key| drop(shard.leave(key)));
+    let ended = shard.broadcast(channel, 3, State::Woken, 1, &mut WakeList::default());
+    assert_eq!((ended.count, shard.fanouts().count()), (1, 0));
+}
+
+#[test]
+fn a_broadcast_goes_with_its_channel() {
+    let (mut shard, [channel, _]) = roomy();
+    let key = enqueue(&mut shard, channel, 1);
+    shard.fan_out(channel, 2, State::Touched, Pace::new(1, 1, 0));
+    shard.leave(key);
+    assert_eq!(shard.fanouts().count(), 0);
+}

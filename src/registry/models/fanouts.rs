@@ -44,7 +44,7 @@ fn a_broadcast_is_not_left_to_a_driver_that_goes() {
         let publisher = publisher(&registry, &channel, "a");
 
         assert!(registry.common.alarm.retire(1));
-        registry.common.release_all();
+        registry.common.hand_over();
         let sent = publisher.join().unwrap();
         for client in &mut clients {
             let answer = client.wake_up();
