@@ -1,6 +1,13 @@
 //! Channel names.
 
-use std::{borrow::Borrow, fmt, sync::Arc};
+use std::{
+    borrow::Borrow,
+    cmp, fmt,
+    hash::{BuildHasher, Hash, Hasher},
+    sync::{Arc, LazyLock},
+};
+
+use crate::sync::RandomState;
 
 /// The name of a channel: what events are published on and polls wait for.
 ///
@@ -18,8 +25,15 @@ use std::{borrow::Borrow, fmt, sync::Arc};
 /// assert!(Channel::new("a\0b").is_err());
 /// # Ok::<(), tower_longpoll::ChannelError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Channel(Arc<str>);
+#[derive(Clone)]
+pub struct Channel {
+    name: Arc<str>,
+    /// Of the name, by keys that nobody outside can know: names are chosen by clients.
+    hash: u64,
+}
+
+/// One set of keys for the process: a name is hashed once, whichever hubs it is used on.
+static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 impl Channel {
     /// The longest name that any hub can allow, in bytes.
@@ -39,28 +53,45 @@ impl Channel {
         } else if has_control(name) {
             Err(ChannelError::ControlCharacter)
         } else {
-            Ok(Self(name.into()))
+            Ok(Self::unchecked(name))
         }
     }
 
     /// The name of what is no channel, but waited on like one: a key that only the newest wait has.
     /// No channel has a name with a control character.
     pub(crate) fn key(key: &str) -> Self {
-        Self(format!("\0{key}").into())
+        Self::unchecked(&format!("\0{key}"))
     }
 
     /// The name of nothing: whoever waits on it pauses. No channel's name is empty.
     pub(crate) fn nothing() -> Self {
-        Self("".into())
+        Self::unchecked("")
+    }
+
+    fn unchecked(name: &str) -> Self {
+        let mut hasher = KEYS.build_hasher();
+        hasher.write(name.as_bytes());
+        Self { name: name.into(), hash: hasher.finish() }
+    }
+
+    /// The hash of the name: the same for equal names, in this process only.
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// A name whose hash collides with whatever the test likes.
+    #[cfg(test)]
+    pub(crate) fn with_hash(name: &str, hash: u64) -> Self {
+        Self { name: name.into(), hash }
     }
 
     /// Whether both are one piece of memory.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.name, &other.name)
     }
 
     pub(crate) fn role(&self) -> Role {
-        match self.0.as_bytes().first() {
+        match self.name.as_bytes().first() {
             None => Role::Nothing,
             Some(0) => Role::Key,
             Some(_) => Role::Channel,
@@ -69,7 +100,7 @@ impl Channel {
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
     }
 }
 
@@ -92,27 +123,54 @@ pub(crate) enum Role {
     Nothing,
 }
 
+impl PartialEq for Channel {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && (self.is_same(other) || self.name == other.name)
+    }
+}
+
+impl Eq for Channel {}
+
+impl PartialOrd for Channel {
+    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Channel {
+    fn cmp(&self, other: &Self) -> cmp::Ordering {
+        self.name.cmp(&other.name)
+    }
+}
+
+/// As the name itself hashes, so that a map of channels can be asked by `&str`.
+impl Hash for Channel {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
 impl fmt::Display for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 
 impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Channel({:?})", &*self.0)
+        write!(f, "Channel({:?})", &*self.name)
     }
 }
 
 impl AsRef<str> for Channel {
     fn as_ref(&self) -> &str {
-        &self.0
+        &self.name
     }
 }
 
 impl Borrow<str> for Channel {
     fn borrow(&self) -> &str {
-        &self.0
+        &self.name
     }
 }
 

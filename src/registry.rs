@@ -21,7 +21,7 @@ mod quota;
 mod tests;
 
 use std::{
-    hash::{BuildHasher, Hasher},
+    hash::BuildHasher,
     num::NonZeroU64,
     sync::{Arc, OnceLock, Weak},
     time::Instant,
@@ -53,7 +53,6 @@ pub(crate) struct Common {
     /// Tick 0.
     pub(crate) base: Instant,
     epoch: NonZeroU64,
-    keys: RandomState,
     /// Set once, when the hub is made.
     cells: OnceLock<Box<[Weak<Cell>]>>,
     phase: AtomicU8,
@@ -118,14 +117,11 @@ pub(crate) enum Phase {
 }
 
 impl Common {
-    /// The hash of a name, and the index of its shard.
-    fn locate(&self, name: &str) -> (u64, usize) {
-        let mut hasher = self.keys.build_hasher();
-        hasher.write(name.as_bytes());
-        let hash = hasher.finish();
+    /// The index of a channel's shard.
+    fn locate(&self, channel: &Channel) -> usize {
         // The table in the shard uses the lowest and the highest bits. The number of shards is a
         // power of two.
-        (hash, (hash >> 32) as usize & (self.config.shards - 1))
+        (channel.hash() >> 32) as usize & (self.config.shards - 1)
     }
 
     fn sequence(&self) -> u64 {
@@ -289,14 +285,12 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn new(config: Config, base: Instant) -> Self {
-        let keys = RandomState::new();
-        // Keys of their own, so that the epoch tells nothing about the keys of the hash table.
+        // Keys of their own: the epoch is in every cursor, and tells nothing about those of the names.
         let epoch = RandomState::new().hash_one(0);
         let shards = config.shards;
         let common = Arc::new(Common {
             base,
             epoch: NonZeroU64::new(epoch).unwrap_or(NonZeroU64::MIN),
-            keys,
             cells: OnceLock::new(),
             phase: AtomicU8::new(Phase::Open as u8),
             waits: Padded(Quota::new(config.max_waits, shards)),
@@ -320,10 +314,9 @@ impl Registry {
         Self { common, cells }
     }
 
-    /// The hash of a name, and its shard.
-    fn locate(&self, name: &str) -> (u64, &Arc<Cell>) {
-        let (hash, index) = self.common.locate(name);
-        (hash, self.cells.get(index).expect("there is a shard for every name"))
+    /// The shard of a channel.
+    fn locate(&self, channel: &Channel) -> &Arc<Cell> {
+        self.cells.get(self.common.locate(channel)).expect("there is a shard for every name")
     }
 
     /// What all shards hold, and what has happened in them. Does what is due first, so that it is
@@ -344,10 +337,10 @@ impl Registry {
 
     /// What one channel holds; nothing if there is no such channel now.
     pub(crate) fn channel_stats(&self, channel: &Channel, now: u64) -> Option<Holds> {
-        let (hash, cell) = self.locate(channel.as_str());
+        let cell = self.locate(channel);
         let mut gone = Evicted::default();
         let mut shard = cell.lock();
-        let key = shard.find_current(hash, channel, now, &mut gone);
+        let key = shard.find_current(channel, now, &mut gone);
         let holds = key.map(|key| shard.channel_holds(key));
         self.common.give_back(gone.weight);
         drop(shard);

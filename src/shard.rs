@@ -50,7 +50,6 @@ struct Record {
     timer: Timer,
     /// The tick at which the last event has settled.
     settles: u64,
-    hash: u64,
     /// The place among the remnants, if `is_remnant`.
     links: Links,
     is_remnant: bool,
@@ -163,45 +162,34 @@ impl Shard {
         }
     }
 
-    pub(crate) fn find(&self, hash: u64, name: &Channel) -> Option<u32> {
-        let has_name = |key| {
-            let own = self.name(key);
-            own.is_same(name) || own == name
-        };
-        let is_it = |&(other, key): &(u64, u32)| other == hash && has_name(key);
-        self.names.find(hash, is_it).map(|&(_, key)| key)
+    pub(crate) fn find(&self, name: &Channel) -> Option<u32> {
+        let is_it = |&(hash, key): &(u64, u32)| hash == name.hash() && self.name(key) == name;
+        self.names.find(name.hash(), is_it).map(|&(_, key)| key)
     }
 
     /// Finds a channel after letting go what is too old in it, which may be all that it was.
-    pub(crate) fn find_now(
-        &mut self,
-        hash: u64,
-        name: &Channel,
-        now: u64,
-        gone: &mut Evicted,
-    ) -> Option<u32> {
-        let key = self.find(hash, name)?;
+    pub(crate) fn find_now(&mut self, name: &Channel, now: u64, gone: &mut Evicted) -> Option<u32> {
+        let key = self.find(name)?;
         if self.is_up_to_date(key, now) {
             return Some(key);
         }
         self.expire(key, now, &mut usize::MAX.clone(), gone);
         self.retire(key);
-        self.find(hash, name)
+        self.find(name)
     }
 
     /// Finds a channel that is one now: with waits, or events that are not too old.
     pub(crate) fn find_current(
         &mut self,
-        hash: u64,
         name: &Channel,
         now: u64,
         gone: &mut Evicted,
     ) -> Option<u32> {
-        self.find_now(hash, name, now, gone).filter(|&key| !self.is_remnant(key))
+        self.find_now(name, now, gone).filter(|&key| !self.is_remnant(key))
     }
 
     /// Makes the record of a channel that has none. Takes a permit, if it is a channel.
-    pub(crate) fn open(&mut self, hash: u64, name: &Channel) -> Result<u32, Short> {
+    pub(crate) fn open(&mut self, name: &Channel) -> Result<u32, Short> {
         if name.role() == Role::Channel {
             self.spare_channels = self.spare_channels.checked_sub(1).ok_or(Short::Channels)?;
         } else {
@@ -209,7 +197,6 @@ impl Shard {
         }
         let key = self.channels.insert(Record {
             name: name.clone(),
-            hash,
             history: History::new(self.floor),
             queue: Queue::new(),
             waiters: 0,
@@ -218,7 +205,7 @@ impl Shard {
             links: Links::new(),
             is_remnant: false,
         });
-        self.names.insert_unique(hash, (hash, key), |&(hash, _)| hash);
+        self.names.insert_unique(name.hash(), (name.hash(), key), |&(hash, _)| hash);
         Ok(key)
     }
 
@@ -387,7 +374,7 @@ impl Shard {
         let Some(record) = self.channels.remove(key) else { return };
         debug_assert_eq!((record.waiters, record.history.len()), (0, 0), "nothing needs it");
         self.floor = self.floor.max(record.history.floor());
-        if let Ok(entry) = self.names.find_entry(record.hash, |&(_, other)| other == key) {
+        if let Ok(entry) = self.names.find_entry(record.name.hash(), |&(_, other)| other == key) {
             entry.remove();
         }
         if record.is_channel() {

@@ -243,7 +243,7 @@ mod tests {
     /// A parked poll has one of these for as long as it is held, beside its record in the shard.
     #[test]
     fn a_wait_has_no_more_bytes_than_it_needs() {
-        // The shard (8), the channel's name (16) and its hash (8), and where its record is (8).
+        // The shard (8), the channel's name and its hash (24), and where its record is (8).
         assert!(size_of::<Parts>() <= 40, "{}", size_of::<Parts>());
         // Beside, or instead the reason and the cursor of a refusal: where it goes on (24), its hold
         // (16), the most events of a batch (4) and how far it is (1).

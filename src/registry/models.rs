@@ -55,7 +55,7 @@ fn limited(config: Config) -> Arc<Registry> {
 /// A channel on the shard of this index.
 fn channel_on(registry: &Registry, shard: usize) -> Channel {
     let mut names = (0..).map(|number: u32| Channel::new(number.to_string()).unwrap());
-    names.find(|name| registry.locate(name.as_str()).1.index == shard).unwrap()
+    names.find(|name| registry.locate(name).index == shard).unwrap()
 }
 
 /// Events of most models are published at tick 0, and too old after all else.

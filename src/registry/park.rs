@@ -139,7 +139,7 @@ impl Part {
         let mut shard = self.cell.lock();
         let present = common.sequence();
         let (since, gap) = common.resolve(ask.since, present);
-        let Some(channel) = shard.find(self.hash, &self.channel) else { return false };
+        let Some(channel) = shard.find(&self.channel) else { return false };
         let is_quiet = !gap && shard.is_quiet(channel, since, now);
         let has_room = shard.spare_waits > 0
             && shard.waiters(Some(channel)) < common.config.max_waits_per_channel;

@@ -15,7 +15,6 @@ use crate::{
 pub(crate) struct Part {
     pub(super) cell: Arc<Cell>,
     pub(super) channel: Channel,
-    pub(super) hash: u64,
 }
 
 /// Where a part of a poll stands.
@@ -57,7 +56,7 @@ impl Registry {
         let mut parts = vec![first];
         for channel in iter::once(second).chain(channels) {
             let part = self.part(channel)?;
-            if parts.iter().any(|other| other.is(&part)) {
+            if parts.iter().any(|other| other.channel == part.channel) {
                 continue;
             }
             if parts.len() == max {
@@ -73,24 +72,14 @@ impl Registry {
         if channel.as_str().len() > max_bytes {
             return Err(Refused::ChannelName { max_bytes });
         }
-        let (hash, cell) = self.locate(channel.as_str());
-        Ok(Part { cell: Arc::clone(cell), channel, hash })
+        Ok(Part { cell: Arc::clone(self.locate(&channel)), channel })
     }
 
     /// Where nothing ever happens: any shard will do.
     pub(crate) fn nowhere(&self) -> Parts {
-        let channel = Channel::nothing();
-        let (hash, _) = self.common.locate(channel.as_str());
         let place = random::up_to(self.cells.len() as u64 - 1) as usize;
         let cell = self.cells.get(place).expect("there is a shard for every place");
-        let part = Part { cell: Arc::clone(cell), channel, hash };
-        Parts::one(part)
-    }
-}
-
-impl Part {
-    fn is(&self, other: &Self) -> bool {
-        self.hash == other.hash && self.channel == other.channel
+        Parts::one(Part { cell: Arc::clone(cell), channel: Channel::nothing() })
     }
 }
 
@@ -119,12 +108,11 @@ impl Parts {
             return Err(Refused::Key { max_bytes });
         }
         let channel = Channel::key(key);
-        let (hash, index) = common.locate(channel.as_str());
         // If the shard is gone, so are the hub and every other wait that is parked with the key.
-        let Some(cell) = common.cell(index) else { return Ok(()) };
+        let Some(cell) = common.cell(common.locate(&channel)) else { return Ok(()) };
         let (parts, _) = self.split();
         let channels = parts.iter().filter(|part| part.channel.role() == Role::Channel);
-        let key = Part { cell, channel, hash };
+        let key = Part { cell, channel };
         *self = Self::many(channels.cloned().chain(iter::once(key)).collect());
         Ok(())
     }

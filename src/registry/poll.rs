@@ -80,7 +80,7 @@ impl<'a> Poll<'a> {
         let parts = self.parts.iter().zip(&*self.slots);
         let channels = parts.filter(|(part, slot)| {
             let shard = self.guards.get(**slot);
-            part.channel.role() == Role::Channel && shard.find(part.hash, &part.channel).is_none()
+            part.channel.role() == Role::Channel && shard.find(&part.channel).is_none()
         });
         Wanted {
             wait: self.parts.first().map(|lead| lead.cell.index),
@@ -124,7 +124,7 @@ impl<'a> Poll<'a> {
         let mut ready = gap;
         for (part, slot) in self.parts.iter().zip(&mut *self.slots) {
             let shard = self.guards.get_mut(*slot);
-            let key = shard.find_now(part.hash, &part.channel, now, gone);
+            let key = shard.find_now(&part.channel, now, gone);
             slot.key = key.unwrap_or(NIL);
             if part.channel.role() != Role::Channel {
                 continue;
@@ -166,8 +166,8 @@ impl<'a> Poll<'a> {
                 part.cell.refill_channels(shard, self.frugal);
             }
             let waker = wakers.pop().expect("there is a waker for every part");
-            let name = (part.hash, &part.channel);
-            match shard.park(known(slot.key), name, deadline.take(), self.sequence, waker) {
+            match shard.park(known(slot.key), &part.channel, deadline.take(), self.sequence, waker)
+            {
                 Ok(key) => slot.key = key,
                 Err((short, waker)) => {
                     wakers.push(Some(waker));

@@ -47,13 +47,12 @@ impl Registry {
         if channel.as_str().len() > config.max_channel_name_bytes {
             return Err(PublishError::ChannelName { max_bytes: config.max_channel_name_bytes });
         }
-        let (hash, cell) = self.locate(channel.as_str());
+        let cell = self.locate(channel);
         let weight = event.weight();
         let mut stored = Some(Stored::new(channel.clone(), event));
         // What is let go is dropped when the waits have been woken: nothing foreign comes before.
         let (mut gone, mut wakers) = (Evicted::default(), WakeList::default());
-        let mut place =
-            |frugal| cell.place(hash, &mut stored, times, frugal, &mut gone, &mut wakers);
+        let mut place = |frugal| cell.place(&mut stored, times, frugal, &mut gone, &mut wakers);
         let mut placed = place(false);
         for step in Room::STEPS {
             let Err(short) = placed else { break };
@@ -78,7 +77,7 @@ impl Registry {
         let Some(Placed { sequence, timer, parked: woken, ended }) = placed else {
             return Err(PublishError::Closed);
         };
-        let broadcast = Broadcast { hash, channel, sequence, state: State::Woken, now: times.now };
+        let broadcast = Broadcast { channel, sequence, state: State::Woken, now: times.now };
         let panics = cell.wake_rest(&broadcast, wakers, ended);
         Ok((Published { cursor: self.common.cursor(sequence), woken }, timer, panics))
     }
@@ -107,10 +106,10 @@ impl Registry {
 
     /// Wakes who waits on a channel, without an event. Returns how many.
     pub(crate) fn touch(&self, channel: &Channel, now: u64) -> (usize, Panics) {
-        let (hash, cell) = self.locate(channel.as_str());
+        let cell = self.locate(channel);
         let mut wakers = WakeList::default();
         let mut shard = cell.lock();
-        let found = shard.find(hash, channel);
+        let found = shard.find(channel);
         let Some(key) = found.filter(|&key| shard.parked(key) > 0) else {
             return (0, Panics::default());
         };
@@ -120,16 +119,16 @@ impl Registry {
         let pace = self.common.config.max_releases_per_ms;
         let ended = shard.broadcast(key, sequence, State::Touched, pace, &mut wakers);
         drop(shard);
-        let broadcast = Broadcast { hash, channel, sequence, state: State::Touched, now };
+        let broadcast = Broadcast { channel, sequence, state: State::Touched, now };
         (woken, cell.wake_rest(&broadcast, wakers, ended))
     }
 
     /// Lets all events of a channel go and ends its waits. False if there is no such channel.
     pub(crate) fn delete(&self, channel: &Channel, now: u64) -> bool {
-        let (hash, cell) = self.locate(channel.as_str());
+        let cell = self.locate(channel);
         let (mut gone, mut wakers) = (Evicted::default(), WakeList::default());
         let mut shard = cell.lock();
-        let Some(key) = shard.find_current(hash, channel, now, &mut gone) else {
+        let Some(key) = shard.find_current(channel, now, &mut gone) else {
             self.common.give_back(gone.weight);
             drop(shard);
             return false;
@@ -141,7 +140,7 @@ impl Registry {
         shard.delete(key, &mut gone);
         self.common.give_back(gone.weight);
         drop(shard);
-        let broadcast = Broadcast { hash, channel, sequence, state: State::Deleted, now };
+        let broadcast = Broadcast { channel, sequence, state: State::Deleted, now };
         cell.wake_rest(&broadcast, wakers, ended).resume();
         true
     }
@@ -149,7 +148,6 @@ impl Registry {
 
 /// What the waits of a channel are ended for that registered before it.
 struct Broadcast<'a> {
-    hash: u64,
     channel: &'a Channel,
     sequence: u64,
     state: State,
@@ -161,7 +159,6 @@ impl Cell {
     /// None if the hub is closed.
     fn place(
         &self,
-        hash: u64,
         stored: &mut Option<Arc<Stored>>,
         Times { now, expires }: Times,
         frugal: bool,
@@ -176,7 +173,7 @@ impl Cell {
             return Ok(None);
         }
         let before = gone.weight;
-        let found = shard.find_now(hash, &new.channel, now, gone);
+        let found = shard.find_now(&new.channel, now, gone);
         common.give_back(gone.weight - before);
         let key = match found {
             Some(key) => {
@@ -191,7 +188,7 @@ impl Cell {
             }
             None => {
                 self.refill_channels(&mut shard, frugal);
-                shard.open(hash, &new.channel)?
+                shard.open(&new.channel)?
             }
         };
 
@@ -222,7 +219,7 @@ impl Cell {
         mut wakers: WakeList,
         mut ended: Ended,
     ) -> Panics {
-        let &Broadcast { hash, channel, sequence, state, now } = broadcast;
+        let &Broadcast { channel, sequence, state, now } = broadcast;
         let per_tick = self.common.config.max_releases_per_ms;
         let mut pace = Pace::new(per_tick, 1, now);
         pace.take(ended.count);
@@ -232,7 +229,7 @@ impl Cell {
             let most = pace.allows(now).min(at_once);
             let mut shard = self.lock();
             // The channel may be gone by now, or another one of its name; the sequence tells.
-            let Some(key) = shard.find(hash, channel) else { break };
+            let Some(key) = shard.find(channel) else { break };
             if most == 0 {
                 shard.fan_out(key, sequence, state, pace);
                 drop(shard);

@@ -88,8 +88,8 @@ struct Fixture {
 }
 
 /// Two names share a hash, so that only the name tells them apart.
-fn hash(name: usize) -> u64 {
-    (name / 2) as u64
+fn channel(name: usize) -> Channel {
+    Channel::with_hash(NAMES[name], (name / 2) as u64)
 }
 
 impl Fixture {
@@ -100,7 +100,7 @@ impl Fixture {
     }
 
     fn find(&self, name: usize) -> Option<u32> {
-        self.shard.find(hash(name), &Channel::new(NAMES[name]).unwrap())
+        self.shard.find(&channel(name))
     }
 
     /// Finds a channel that is one now: with waits, or events that are not too old.
@@ -158,9 +158,9 @@ impl Fixture {
     }
 
     fn publish(&mut self, name: usize, expires: u64, bytes: usize) {
-        let channel = Channel::new(NAMES[name]).unwrap();
+        let channel = channel(name);
         let key = self.find(name);
-        let key = key.unwrap_or_else(|| self.shard.open(hash(name), &channel).unwrap());
+        let key = key.unwrap_or_else(|| self.shard.open(&channel).unwrap());
         let mut gone = Evicted::default();
         self.shard.expire(key, self.model.now, &mut usize::MAX.clone(), &mut gone);
         self.model.expire(name);
@@ -196,7 +196,7 @@ impl Fixture {
         let model = &mut self.model;
         // Zero, the present and what lies between.
         let since = since.index(model.sequence as usize + 1) as u64;
-        let key = self.shard.find(hash(name), &Channel::new(NAMES[name]).unwrap());
+        let key = self.shard.find(&channel(name));
         if let Some(key) = key {
             let mut gone = Evicted::default();
             self.shard.expire(key, model.now, &mut usize::MAX.clone(), &mut gone);
@@ -218,12 +218,10 @@ impl Fixture {
     }
 
     fn park(&mut self, name: usize, deadline: Option<u64>) {
-        let channel = Channel::new(NAMES[name]).unwrap();
         let (bell, registered) = (Arc::<Bell>::default(), self.model.sequence);
         let waker = Waker::from(Arc::clone(&bell));
-        let name_and_hash = (hash(name), &channel);
         let key = self.find(name);
-        let key = self.shard.park(key, name_and_hash, deadline, registered, waker);
+        let key = self.shard.park(key, &channel(name), deadline, registered, waker);
         let (key, state) = (key.unwrap_or_else(|_| panic!("there are permits")), State::Parked);
         let is_draining = false;
         let wait = Wait { name, deadline, is_draining, registered, state, key, bell };
@@ -331,7 +329,7 @@ fn a_turn_by_a_clock_that_was_overtaken_ends() {
     shard.spare_channels = 1;
     let (mut wakers, mut gone) = (WakeList::default(), Evicted::default());
     shard.turn(12, &mut 64, &mut wakers, &mut gone);
-    let key = shard.open(7, &name).unwrap();
+    let key = shard.open(&name).unwrap();
     let stored = crate::event::Stored::new(name, "x".into());
     let held = Held { sequence: 1, expires: 11, stored };
     shard.store(key, held, 0, &mut gone);
@@ -347,7 +345,7 @@ fn a_wait_that_is_alone_keeps_the_memory_for_the_next() {
     let (mut shard, name) = (Shard::new(), Channel::new("a").unwrap());
     (shard.spare_channels, shard.spare_waits) = (1, 1);
     for _ in 0..3 {
-        let wait = shard.park(None, (7, &name), Some(5), 0, std::task::Waker::noop().clone());
+        let wait = shard.park(None, &name, Some(5), 0, std::task::Waker::noop().clone());
         shard.leave(wait.unwrap());
         assert!(shard.names.capacity() > 0);
     }
@@ -366,7 +364,7 @@ fn records_have_no_more_bytes_than_they_need() {
     assert_eq!(size_of::<Option<Waiter>>(), size_of::<Waiter>());
     // The newest event (24), the ring of older ones (32), its floor and weight (16).
     assert!(size_of::<History>() <= 72, "{}", size_of::<History>());
-    // Beside the history and a timer: the name (16), its hash (8), the queue of waits (12) and their
+    // Beside the history and a timer: the name and its hash (24), the queue of waits (12) and their
     // number (8), when the last event settles (8), the neighbours among remnants (8), and a mark.
     assert!(size_of::<Record>() <= 192, "{}", size_of::<Record>());
     assert_eq!(size_of::<Option<Record>>(), size_of::<Record>());
@@ -378,7 +376,7 @@ const PACE: fn() -> Pace = || Pace::new(usize::MAX, 1, 0);
 fn roomy() -> (Shard, [u32; 2]) {
     let mut shard = Shard::new();
     (shard.spare_waits, shard.spare_channels) = (usize::MAX / 2, 2);
-    let keys = [0, 1].map(|name| shard.open(hash(name), &Channel::new(NAMES[name]).unwrap()));
+    let keys = [0, 1].map(|name| shard.open(&channel(name)));
     (shard, keys.map(Result::unwrap))
 }
 

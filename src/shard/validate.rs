@@ -17,8 +17,8 @@ impl Shard {
         for key in self.channels.keys_from(0).collect::<Vec<_>>() {
             let record = &self.channels[key];
             record.history.validate();
-            let (hash, name) = (record.hash, record.name.clone());
-            assert_eq!(self.find(hash, &name), Some(key), "a channel is found by its name");
+            let name = record.name.clone();
+            assert_eq!(self.find(&name), Some(key), "a channel is found by its name");
             assert_eq!(record.is_remnant, remnants.contains(&key), "remnants are listed");
             let needed = record.waiters > 0 || !record.history.is_empty();
             assert_ne!(needed, record.is_remnant, "a channel is needed or a remnant");

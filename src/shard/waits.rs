@@ -28,7 +28,7 @@ impl Shard {
     pub(crate) fn park(
         &mut self,
         channel: Option<u32>,
-        (hash, name): (u64, &Channel),
+        name: &Channel,
         deadline: Option<u64>,
         registered: u64,
         waker: Waker,
@@ -36,7 +36,7 @@ impl Shard {
         if deadline.is_some() && self.spare_waits == 0 {
             return Err((Short::Waits, waker));
         }
-        let channel = match channel.map_or_else(|| self.open(hash, name), Ok) {
+        let channel = match channel.map_or_else(|| self.open(name), Ok) {
             Ok(channel) => channel,
             Err(short) => return Err((short, waker)),
         };

@@ -5,7 +5,7 @@ use super::*;
 /// A key whose record is on the shard of this index.
 fn key_on(registry: &Registry, shard: usize) -> Channel {
     let mut names = (0..).map(|number: u32| Channel::key(&number.to_string()));
-    names.find(|name| registry.locate(name.as_str()).1.index == shard).unwrap()
+    names.find(|name| registry.locate(name).index == shard).unwrap()
 }
 
 /// Has a client poll on a thread of its own: parked, or answered and heard.
