@@ -9,7 +9,7 @@
 BEGIN {
     # A module imports from its own row and the rows above it. New modules go here.
     row("sync trace")                                     # base
-    row("channel cursor event config outcome random recent") # values
+    row("channel cursor event change config outcome random recent") # values
     row("slab queue wake wheel history waiters")          # pure
     row("shard")                                          # pure
     row("registry")                                       # locks
@@ -17,6 +17,7 @@ BEGIN {
     row("wait")
     row("hub")
     row("http")
+    row("backplane")
     row("")                                               # optional integrations
 
     is_test_file = "/(tests|models|validate)(\\.rs$|/)"
@@ -37,14 +38,16 @@ file ~ is_test_file { next }
 
 {
     code = without_tests(code)
-    only(word("Mutex|RwLock") "|[.]lock\\(\\)", "^src/(registry|sync)[./]",
+    only(word("Mutex|RwLock") "|[.]lock\\(\\)", "^src/(registry|sync|backplane/memory)[./]",
         "only registry and sync lock")
     only(word("http_body|tower_layer|tower_service|matchit|hyper|axum|tonic"), "^src/http[./]",
         "only http knows HTTP")
     # Not the module `crate::http`, nor its re-exports in lib.rs.
     only("[^A-Za-z0-9_:]http::", "^src/(http[./]|lib[.]rs)", "only http knows HTTP")
-    only(word("tokio"), "^src/(driver|turns|wait|hub)[./]", "only the handles know tokio")
-    only(word("Instant::now|SystemTime"), "^src/(driver|hub)[.]rs", "only driver and hub read a clock")
+    only(word("tokio"), "^src/(driver|turns|wait|hub|backplane)[./]",
+        "only the handles know tokio")
+    only(word("Instant::now|SystemTime"), "^src/(driver|hub|backplane/memory)[.]rs",
+        "only driver and hub read a clock")
     if (code ~ /[^ ]/ && ++lines == most_lines + 1)
         complain(FNR, "more than " most_lines " lines of code: split the file")
     tokenize(code)

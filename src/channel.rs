@@ -68,6 +68,11 @@ impl Channel {
         Self::unchecked("")
     }
 
+    /// The name of what a wait waits for that is ahead of its hub.
+    pub(crate) fn ahead() -> Self {
+        Self::unchecked("\u{1}")
+    }
+
     fn unchecked(name: &str) -> Self {
         let mut hasher = KEYS.build_hasher();
         hasher.write(name.as_bytes());
@@ -94,6 +99,7 @@ impl Channel {
         match self.name.as_bytes().first() {
             None => Role::Nothing,
             Some(0) => Role::Key,
+            Some(1) => Role::Ahead,
             Some(_) => Role::Channel,
         }
     }
@@ -121,6 +127,8 @@ pub(crate) enum Role {
     Key,
     /// See [`Channel::nothing`].
     Nothing,
+    /// See [`Channel::ahead`].
+    Ahead,
 }
 
 impl PartialEq for Channel {

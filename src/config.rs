@@ -24,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) hold: Duration,
     pub(crate) max_hold: Duration,
     pub(crate) shards: usize,
+    /// Whether the events come from a log that other hubs follow, too.
+    pub(crate) follows: bool,
 }
 
 /// One megabyte of 2^20 bytes.
@@ -50,6 +52,7 @@ impl Default for Config {
             max_hold: Duration::from_secs(3_600),
             // More gain nothing on two cores, fewer cost: benches/README.md, "contention".
             shards: 64,
+            follows: false,
         }
     }
 }

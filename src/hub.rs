@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
+pub(crate) use self::follow::Followed;
 pub use self::{
     builder::HubBuilder,
     stats::{ChannelStats, Stats},
@@ -20,6 +21,7 @@ use crate::{
 };
 
 mod builder;
+mod follow;
 mod stats;
 
 /// Channels, their histories, and the polls that are parked on them.
@@ -181,7 +183,8 @@ impl Hub {
     pub fn stats(&self) -> Stats {
         let now = Now::of(&self.registry.common).tick();
         let (holds, counts) = self.registry.stats(now);
-        Stats::new(holds, counts)
+        let (ready, lag) = self.registry.common.following.get();
+        Stats { ready, lag, ..Stats::new(holds, counts) }
     }
 
     /// What one channel holds; none if nobody waits on it and it has no events.

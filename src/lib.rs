@@ -102,17 +102,20 @@
 //! Imports point down only.
 //!
 //! ```text
+//! backplane  driver, publisher, pump, memory                        several hubs that follow one log
 //! http       route, layer, service, watch, hold, future, reply, …   the only folder that knows HTTP
 //! handles    hub -- wait -- driver -- turns                         tokio lives here
 //! locks      registry                                               shards behind mutexes; wakes after unlock
 //! pure       shard                                                  channels + waiters + wheels under one &mut self
 //! pure       wheel   history   waiters   queue   slab   wake        no clock, no lock, no waker call
-//! values     channel   cursor   event   outcome   config   random   recent
+//! values     channel   cursor   event   change   outcome   config   random   recent
 //! base       sync                                                   std | loom
 //! ```
 
 #![forbid(unsafe_code)]
 
+pub mod backplane;
+mod change;
 mod channel;
 mod config;
 mod cursor;

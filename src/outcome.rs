@@ -5,7 +5,11 @@ mod entries;
 use std::fmt;
 
 pub(crate) use self::entries::EntryList;
-use crate::{channel::Channel, cursor::Cursor, event::Entry};
+use crate::{
+    channel::Channel,
+    cursor::{Cursor, Since},
+    event::Entry,
+};
 
 /// How a wait ended. Every wait ends exactly once.
 #[derive(Debug)]
@@ -61,6 +65,20 @@ impl Waited {
             | Self::Drained { cursor }
             | Self::Refused { cursor, .. } => *cursor,
         }
+    }
+
+    /// Of a poll that has come from further on than its hub, and was told nothing: it stays there.
+    pub(crate) fn unmoved(mut self, since: Since) -> Self {
+        match &mut self {
+            Self::Events(_) => {}
+            Self::TimedOut { cursor }
+            | Self::Deleted { cursor, .. }
+            | Self::Touched { cursor }
+            | Self::Superseded { cursor }
+            | Self::Drained { cursor }
+            | Self::Refused { cursor, .. } => *cursor = cursor.unmoved(since),
+        }
+        self
     }
 }
 
@@ -277,6 +295,8 @@ pub enum PublishError {
     },
     /// The hub is closed.
     Closed,
+    /// The hub follows a log, and takes events from nowhere else: publish to the log.
+    Follows,
 }
 
 impl fmt::Display for PublishError {
@@ -293,6 +313,7 @@ impl fmt::Display for PublishError {
                 write!(f, "the limit of {max_bytes} bytes in all histories is reached")
             }
             Self::Closed => f.write_str("the hub is closed"),
+            Self::Follows => f.write_str("the hub takes events from its log only"),
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod alarm;
 mod drain;
+mod follow;
 #[cfg(all(test, loom))]
 mod models;
 mod park;
@@ -21,12 +22,14 @@ mod quota;
 mod tests;
 
 use std::{
+    any::Any,
     hash::BuildHasher,
     num::NonZeroU64,
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, OnceLock, Weak, atomic},
     time::Instant,
 };
 
+use self::follow::Following;
 use self::quota::Quota;
 pub(crate) use self::{alarm::Alarm, park::Ask, parts::Parts, publish::Times};
 use crate::{
@@ -52,7 +55,11 @@ pub(crate) struct Common {
     pub(crate) config: Config,
     /// Tick 0.
     pub(crate) base: Instant,
-    epoch: NonZeroU64,
+    id: u64,
+    /// Changed only under the locks of all shards, and zero only there.
+    epoch: atomic::AtomicU64,
+    /// A poll from before here has missed events, whatever its channels. Changed like the epoch.
+    floor: atomic::AtomicU64,
     /// Set once, when the hub is made.
     cells: OnceLock<Box<[Weak<Cell>]>>,
     phase: AtomicU8,
@@ -60,6 +67,7 @@ pub(crate) struct Common {
     channels: Padded<Quota>,
     traffic: Padded<Traffic>,
     pub(crate) alarm: Padded<Alarm>,
+    pub(crate) following: Following,
 }
 
 /// A shard and its lock. A wait keeps its shards alive by their own counts: one count for the whole
@@ -97,6 +105,7 @@ impl Room {
             Short::Waits => self == Self::Spare,
             Short::Channels => true,
             Short::Bytes => self == Self::Due,
+            Short::Ahead => false,
         }
     }
 }
@@ -132,34 +141,66 @@ impl Common {
         self.traffic.sequence.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    pub(crate) fn cursor(&self, sequence: u64) -> Cursor {
-        Cursor::new(self.epoch, sequence)
+    fn advance(&self, sequence: u64) -> u64 {
+        self.traffic.sequence.store(sequence, Ordering::Relaxed);
+        sequence
+    }
+
+    /// Under the lock of a shard.
+    fn epoch(&self) -> NonZeroU64 {
+        NonZeroU64::new(self.epoch.load(Ordering::Relaxed)).unwrap_or(NonZeroU64::MIN)
+    }
+
+    /// Under the lock of a shard.
+    fn cursor(&self, sequence: u64) -> Cursor {
+        Cursor::new(self.epoch(), sequence)
     }
 
     /// The hub's position, exact for every event whose publish has returned.
     pub(crate) fn present(&self) -> Cursor {
-        self.cursor(self.sequence())
+        loop {
+            let epoch = self.epoch.load(Ordering::Acquire);
+            let sequence = self.traffic.sequence.load(Ordering::Acquire);
+            // A reset sets them one after the other, and the epoch to zero before.
+            if let Some(epoch) = NonZeroU64::new(epoch) {
+                if self.epoch.load(Ordering::Relaxed) == epoch.get() {
+                    return Cursor::new(epoch, sequence);
+                }
+            }
+        }
+    }
+
+    /// Whether a poll from `sequence` on has missed events of channels that nobody knows.
+    fn has_missed(&self, sequence: u64) -> bool {
+        sequence < self.floor.load(Ordering::Relaxed)
     }
 
     /// The number after which a poll reads while `present` is the last, and whether it has missed
-    /// something for certain.
-    fn resolve(&self, since: Since, present: u64) -> (u64, bool) {
+    /// something for certain. None if it is ahead of a hub that will come there.
+    fn resolve(&self, since: Since, present: u64) -> Option<(u64, bool)> {
         match since {
-            Since::Now => (present, false),
-            Since::Cursor(cursor)
-                if cursor.epoch() == self.epoch && cursor.sequence() <= present =>
-            {
-                (cursor.sequence(), false)
+            Since::Now => Some((present, false)),
+            Since::Oldest => Some((0, false)),
+            Since::Cursor(cursor) => {
+                let sequence = cursor.sequence();
+                // Another hub's, or ahead of this hub: nobody knows what its client has seen.
+                let foreign = Some((0, true));
+                if cursor.epoch() != self.epoch() {
+                    foreign
+                } else if sequence <= present {
+                    Some((sequence, self.has_missed(sequence)))
+                } else if self.config.follows {
+                    None
+                } else {
+                    foreign
+                }
             }
-            // Another hub's, or ahead of this hub: nobody knows what its client has seen.
-            Since::Cursor(_) => (0, true),
-            Since::Oldest => (0, false),
         }
     }
 
     /// A number that no other hub of the process has, as far as chance allows.
     pub(crate) fn id(&self) -> u64 {
-        self.epoch.get()
+        self.id
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -281,6 +322,8 @@ impl Cell {
 pub(crate) struct Registry {
     pub(crate) common: Arc<Common>,
     cells: Box<[Arc<Cell>]>,
+    /// What goes with the last of the hub's handles.
+    pub(crate) attached: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl Registry {
@@ -290,7 +333,9 @@ impl Registry {
         let shards = config.shards;
         let common = Arc::new(Common {
             base,
-            epoch: NonZeroU64::new(epoch).unwrap_or(NonZeroU64::MIN),
+            id: epoch,
+            epoch: atomic::AtomicU64::new(epoch.max(1)),
+            floor: atomic::AtomicU64::new(0),
             cells: OnceLock::new(),
             phase: AtomicU8::new(Phase::Open as u8),
             waits: Padded(Quota::new(config.max_waits, shards)),
@@ -300,6 +345,7 @@ impl Registry {
                 history_bytes: AtomicUsize::new(0),
             }),
             alarm: Padded(Alarm::new()),
+            following: Following::new(config.follows),
             config,
         });
         let cell = |index| {
@@ -311,7 +357,7 @@ impl Registry {
         let cells: Box<[_]> = (0..shards).map(cell).collect();
         let weak = cells.iter().map(Arc::downgrade).collect();
         assert!(common.cells.set(weak).is_ok(), "set once");
-        Self { common, cells }
+        Self { common, cells, attached: OnceLock::new() }
     }
 
     /// The shard of a channel.

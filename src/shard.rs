@@ -95,6 +95,8 @@ pub(crate) enum Short {
     Waits,
     Channels,
     Bytes,
+    /// Of events: the poll is ahead of its hub.
+    Ahead,
 }
 
 pub(crate) struct Shard {
@@ -303,6 +305,35 @@ impl Shard {
     pub(crate) fn delete(&mut self, key: u32, gone: &mut Evicted) {
         self.evict(key, gone, History::clear);
         self.retire(key);
+    }
+
+    /// Loses an event for which there is no room: who has not seen it is told of a gap.
+    pub(crate) fn lose(&mut self, key: u32, sequence: u64, gone: &mut Evicted) {
+        self.evict(key, gone, History::clear);
+        self.channels[key].history = History::new(sequence);
+        self.retire(key);
+    }
+
+    /// The same, of a channel that has no record.
+    pub(crate) fn lose_unknown(&mut self, sequence: u64) {
+        self.floor = self.floor.max(sequence);
+    }
+
+    /// Begins a new sequence: lets everything go but the waits, which nobody knows what they missed.
+    pub(crate) fn reset(&mut self, gone: &mut Evicted) {
+        self.fanouts.clear();
+        let waits: Vec<_> = self.waiters.keys_from(0).collect();
+        for key in waits {
+            let waiter = &mut self.waiters[key];
+            (waiter.stale, waiter.registered) = (true, 0);
+        }
+        let channels: Vec<_> = self.channels.keys_from(0).collect();
+        for key in channels {
+            self.channels[key].settles = 0;
+            self.lose(key, 0, gone);
+        }
+        while self.forget_remnants() {}
+        self.floor = 0;
     }
 
     /// Channels from `key` on, for walks in steps.

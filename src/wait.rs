@@ -14,7 +14,7 @@ use crate::{
     cursor::{Cursor, Since},
     driver::{self, Now},
     outcome::{Refused, Waited},
-    registry::{Ask, Parts},
+    registry::{Ask, Common, Parts},
 };
 
 /// A poll of one or more channels, from [`Hub::wait`](crate::Hub::wait).
@@ -150,7 +150,8 @@ impl Future for Wait {
                 ended
             }
             (State::Parked, Ok(parts)) => {
-                let ended = parts.resume(max_events, cx.waker());
+                let tick = |common: &Common| Now::of(common).tick();
+                let ended = parts.resume(wait.since, max_events, cx.waker(), tick);
                 if ended.is_none() {
                     // It may have moved here from a runtime that is gone.
                     driver::ensure(parts.common());

@@ -44,6 +44,8 @@ pub(crate) struct Waiter {
     pub(crate) lead: bool,
     /// Set when a drain has brought the deadline forward.
     pub(crate) draining: bool,
+    /// Set when the hub was reset: nobody knows what its client has seen.
+    pub(crate) stale: bool,
     /// The hub's sequence when the wait registered. Nothing that its channels held up to here is
     /// new to it, and a broadcast of a lower number was not meant for it.
     pub(crate) registered: u64,
@@ -60,6 +62,7 @@ impl Waiter {
             state: State::Parked,
             lead,
             draining: false,
+            stale: false,
             registered,
             waker: Some(waker),
         }

@@ -24,7 +24,7 @@ use crate::config::{Config, ConfigError};
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct HubBuilder {
-    config: Config,
+    pub(super) config: Config,
 }
 
 macro_rules! setters {

@@ -60,6 +60,10 @@ numbers! {
         refused: u64,
         /// Waits that were dropped while they were parked: their clients left.
         dropped: u64,
+        /// Whether it has all that its log had when it began to follow it. True without a log.
+        ready: bool,
+        /// Entries of its log that it has not applied yet, as far as it knows. Zero without a log.
+        lag: u64,
     }
 }
 
@@ -92,6 +96,8 @@ impl Stats {
             drained: counts.drained,
             refused: counts.refused,
             dropped: counts.dropped,
+            ready: true,
+            lag: 0,
         }
     }
 }

@@ -30,6 +30,32 @@ impl Common {
 }
 
 impl Registry {
+    /// Has the waits polled again that have missed events, whatever their channels.
+    pub(super) fn rouse(&self) -> Panics {
+        let mut panics = Panics::default();
+        for cell in &self.cells {
+            let mut from = 0;
+            loop {
+                let mut wakers = WakeList::default();
+                let mut shard = cell.lock();
+                let keys: Vec<_> = shard.waiters_from(from).take(BATCH).collect();
+                for &key in &keys {
+                    let waiter = shard.waiter(key);
+                    if waiter.stale || self.common.has_missed(waiter.registered) {
+                        shard.rouse(key, &mut wakers);
+                    }
+                }
+                drop(shard);
+                panics = panics.and(wakers.wake());
+                match keys.last() {
+                    Some(last) => from = last + 1,
+                    None => break,
+                }
+            }
+        }
+        panics
+    }
+
     /// Enters a phase, and has the waits that are parked end one after the other over `over` ticks
     /// from `now`, but none later than its own deadline.
     pub(crate) fn drain(&self, phase: Phase, now: u64, over: u64) -> Panics {

@@ -12,6 +12,7 @@ mod deleting;
 mod draining;
 mod expiring;
 mod fanouts;
+mod following;
 mod limits;
 mod parking;
 mod publishing;

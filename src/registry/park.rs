@@ -44,7 +44,23 @@ impl Parts {
         }
         match self.try_start(ask, waker, now, false) {
             Ok(ended) => ended,
+            Err((Short::Ahead, _)) if self.fall_in() => self.start_ahead(ask, waker, now),
             Err(short) => self.start_short(ask, waker, now, short),
+        }
+    }
+
+    /// Starts a poll that waits for its hub, unless that has come by now.
+    fn start_ahead(&mut self, ask: &Ask, waker: &Waker, now: u64) -> Option<Waited> {
+        let ended = match self.try_start(ask, waker, now, false) {
+            Ok(ended) => ended,
+            Err(short) => self.start_short(ask, waker, now, short),
+        };
+        match ended {
+            Some(Waited::Touched { .. }) => {
+                self.go_on();
+                self.start(ask, waker, now)
+            }
+            ended => ended.map(|ended| ended.unmoved(ask.since)),
         }
     }
 
@@ -69,6 +85,8 @@ impl Parts {
             let config = &poll.common.config;
             let reason = match short {
                 Short::Waits => Refused::Waits { max: config.max_waits },
+                // What it waits for will not come: the hub is gone.
+                Short::Ahead => Refused::Closed,
                 Short::Channels | Short::Bytes => Refused::Channels { max: config.max_channels },
             };
             Some(poll.refuse(reason, ask.since))
@@ -97,20 +115,36 @@ impl Parts {
         started
     }
 
-    /// Looks at a parked poll that is polled again: its outcome, or none while it stays parked.
-    pub(crate) fn resume(&mut self, max_events: usize, waker: &Waker) -> Option<Waited> {
+    /// Looks at a parked poll that is polled again: its outcome, or none while it stays parked. One
+    /// that waited for its hub begins `now` if that has come.
+    pub(crate) fn resume(
+        &mut self,
+        since: Since,
+        max_events: usize,
+        waker: &Waker,
+        now: impl FnOnce(&Common) -> u64,
+    ) -> Option<Waited> {
         if let Self::One(part, slot) = self {
             if let Some(batch) = part.answer(*slot, max_events) {
                 return Some(Waited::Events(batch));
             }
         }
+        let ahead = self.ahead();
         let (parts, slots) = self.split();
         let mut wakers = WakeList::of(waker, parts.len());
         let mut old = WakeList::default();
         let mut poll = Poll::lock((parts, slots), max_events);
         let ended = poll.resume(&mut wakers, &mut old);
         drop(poll);
-        ended
+        match (ahead, ended) {
+            (Some(deadline), Some(Waited::Touched { .. })) => {
+                self.go_on();
+                let now = now(self.common());
+                self.start(&Ask { since, deadline, max_events }, waker, now)
+            }
+            (Some(_), ended) => ended.map(|ended| ended.unmoved(since)),
+            (None, ended) => ended,
+        }
     }
 
     /// Frees the records of a parked poll whose future is dropped; counted if its client left.
@@ -138,7 +172,7 @@ impl Part {
         let common = &*self.cell.common;
         let mut shard = self.cell.lock();
         let present = common.sequence();
-        let (since, gap) = common.resolve(ask.since, present);
+        let Some((since, gap)) = common.resolve(ask.since, present) else { return false };
         let Some(channel) = shard.find(&self.channel) else { return false };
         let is_quiet = !gap && shard.is_quiet(channel, since, now);
         let has_room = shard.spare_waits > 0
@@ -159,7 +193,8 @@ impl Part {
         }
         let since = waiter.registered;
         let history = shard.history(waiter.channel);
-        let batch = Batch::new(common.present(), since < history.floor());
+        let gap = waiter.stale || since < history.floor() || common.has_missed(since);
+        let batch = Batch::new(common.cursor(common.sequence()), gap);
         let batch = collect(common, history.after(since), batch, max_events);
         // Invariant: the event that woke a wait is held, or is below its channel's floor.
         debug_assert!(batch.gap || !batch.is_empty(), "a woken wait finds its event or a gap");

@@ -1,6 +1,6 @@
 //! What a poll consists of: its channels, and the key that only the newest wait has.
 
-use std::{iter, slice, sync::Arc};
+use std::{iter, mem, slice, sync::Arc};
 
 use super::{Cell, Common, Registry};
 use crate::{
@@ -26,8 +26,14 @@ pub(crate) struct Slot {
     pub(super) guard: u32,
 }
 
+impl Slot {
+    /// Of a part that has no record, in the first of the locked shards.
+    pub(super) const NONE: Self = Self { key: NIL, guard: 0 };
+}
+
 /// The channels of a poll: in the order of their shards, each once, at least one. The first is the
-/// lead.
+/// lead. A poll from where its hub has not come yet waits for that, and nothing else: then
+/// [`Channel::ahead`] comes before them.
 pub(crate) enum Parts {
     One(Part, Slot),
     Many(Box<[Part]>, Box<[Slot]>),
@@ -85,12 +91,12 @@ impl Registry {
 
 impl Parts {
     fn one(part: Part) -> Self {
-        Self::One(part, Slot { key: NIL, guard: 0 })
+        Self::One(part, Slot::NONE)
     }
 
     fn many(mut parts: Vec<Part>) -> Self {
         parts.sort_unstable_by_key(|part| part.cell.index);
-        let (mut slot, mut previous) = (Slot { key: NIL, guard: 0 }, None);
+        let (mut slot, mut previous) = (Slot::NONE, None);
         let slots = parts.iter().map(|part| {
             let shard = previous.replace(part.cell.index);
             slot.guard += u32::from(shard.is_some_and(|shard| shard != part.cell.index));
@@ -120,7 +126,11 @@ impl Parts {
     pub(super) fn split(&mut self) -> Places<'_> {
         match self {
             Self::One(part, slot) => (slice::from_ref(part), slice::from_mut(slot)),
-            Self::Many(parts, slots) => (parts, slots),
+            Self::Many(parts, slots) => {
+                let is_ahead = parts.first().is_some_and(Part::is_ahead);
+                let count = if is_ahead { 1 } else { parts.len() };
+                (parts.get(..count).unwrap_or(&[]), slots.get_mut(..count).unwrap_or(&mut []))
+            }
         }
     }
 
@@ -130,6 +140,49 @@ impl Parts {
             Self::Many(parts, _) => parts.first().expect(HAS_CHANNEL),
         };
         &lead.cell.common
+    }
+
+    /// If a parked poll waits for its hub: when its hold ends.
+    pub(crate) fn ahead(&self) -> Option<Option<u64>> {
+        match self {
+            Self::Many(parts, slots) => match (&**parts, &**slots) {
+                ([part, ..], [slot, ..]) if part.is_ahead() => {
+                    Some(part.cell.lock().waiter(slot.key).timer.deadline())
+                }
+                _ => None,
+            },
+            Self::One(..) => None,
+        }
+    }
+
+    /// Has the poll wait until its hub has come to where it is. False if the hub is gone.
+    pub(super) fn fall_in(&mut self) -> bool {
+        let (common, channel) = (Arc::clone(self.common()), Channel::ahead());
+        let Some(cell) = common.cell(common.locate(&channel)) else { return false };
+        let ahead = iter::once((Part { cell, channel }, Slot::NONE));
+        let (parts, slots) = self.split();
+        let parts = parts.iter().cloned().zip(slots.iter().copied());
+        let (parts, slots): (Vec<_>, Vec<_>) = ahead.chain(parts).unzip();
+        *self = Self::Many(parts.into(), slots.into());
+        true
+    }
+
+    /// Has a poll that waited for its hub begin.
+    pub(crate) fn go_on(&mut self) {
+        if let Self::Many(parts, _) = self {
+            let mut parts = mem::take(parts).into_vec();
+            parts.remove(0);
+            *self = match <[Part; 1]>::try_from(parts) {
+                Ok([part]) => Self::one(part),
+                Err(parts) => Self::many(parts),
+            };
+        }
+    }
+}
+
+impl Part {
+    pub(super) fn is_ahead(&self) -> bool {
+        self.channel.role() == Role::Ahead
     }
 }
 

@@ -120,7 +120,12 @@ impl<'a> Poll<'a> {
         if let Some(reason) = refused {
             return Ok(Some(self.refuse(reason, ask.since)));
         }
-        let (since, mut gap) = self.common.resolve(ask.since, self.sequence);
+        let resolved = self.common.resolve(ask.since, self.sequence);
+        let (since, mut gap) = match (resolved, self.waits_for_hub()) {
+            (Some(_), true) => return Ok(Some(Waited::Touched { cursor: self.cursor() })),
+            (None, false) => return Err(Short::Ahead),
+            (resolved, _) => resolved.unwrap_or((self.sequence, false)),
+        };
         let mut ready = gap;
         for (part, slot) in self.parts.iter().zip(&mut *self.slots) {
             let shard = self.guards.get_mut(*slot);
@@ -138,6 +143,10 @@ impl<'a> Poll<'a> {
         }
         let Some(deadline) = ask.deadline else { return Ok(Some(self.time_out())) };
         self.park(ask.since, deadline, wakers)
+    }
+
+    fn waits_for_hub(&self) -> bool {
+        matches!(self.parts, [part] if part.is_ahead())
     }
 
     /// Parks every part, or none.
@@ -214,8 +223,9 @@ impl<'a> Poll<'a> {
         let superseded = is_any(State::Superseded);
         let deleted = states().position(|state| state == State::Deleted);
         let lead = self.lead().waiter(self.slots.first().expect(HAS_CHANNEL).key);
-        let (lead, since) = (lead.state, lead.registered);
-        let (mut ready, mut gap) = (false, false);
+        let (lead, since, stale) = (lead.state, lead.registered, lead.stale);
+        let has_missed = !self.waits_for_hub() && self.common.has_missed(since);
+        let (mut ready, mut gap) = (false, stale || has_missed);
         for slot in self.channels() {
             let shard = self.guards.get(slot);
             let (news, missed) = shard.look(Some(shard.waiter(slot.key).channel), since);
@@ -253,7 +263,7 @@ impl<'a> Poll<'a> {
 
     fn time_out(&mut self) -> Waited {
         // A pause is nobody's hold.
-        let is_hold = self.channels().next().is_some();
+        let is_hold = self.channels().next().is_some() || self.waits_for_hub();
         self.lead_mut().counts.timed_out += u64::from(is_hold);
         Waited::TimedOut { cursor: self.cursor() }
     }
@@ -288,11 +298,11 @@ impl<'a> Poll<'a> {
     }
 
     fn lead(&self) -> &Shard {
-        self.guards.get(Slot { key: NIL, guard: 0 })
+        self.guards.get(Slot::NONE)
     }
 
     fn lead_mut(&mut self) -> &mut Shard {
-        self.guards.get_mut(Slot { key: NIL, guard: 0 })
+        self.guards.get_mut(Slot::NONE)
     }
 
     fn cursor(&self) -> Cursor {

@@ -40,6 +40,19 @@ impl Registry {
         event: Event,
         times: Times,
     ) -> Result<(Published, Option<u64>, Panics), PublishError> {
+        if self.common.config.follows {
+            return Err(PublishError::Follows);
+        }
+        self.publish_as(Number::Next, channel, event, times)
+    }
+
+    pub(super) fn publish_as(
+        &self,
+        number: Number,
+        channel: &Channel,
+        event: Event,
+        times: Times,
+    ) -> Result<(Published, Option<u64>, Panics), PublishError> {
         let config = &self.common.config;
         if event.payload().len() > config.max_payload_bytes {
             return Err(PublishError::Payload { max_bytes: config.max_payload_bytes });
@@ -52,7 +65,8 @@ impl Registry {
         let mut stored = Some(Stored::new(channel.clone(), event));
         // What is let go is dropped when the waits have been woken: nothing foreign comes before.
         let (mut gone, mut wakers) = (Evicted::default(), WakeList::default());
-        let mut place = |frugal| cell.place(&mut stored, times, frugal, &mut gone, &mut wakers);
+        let mut place =
+            |frugal| cell.place(number, &mut stored, times, frugal, &mut gone, &mut wakers);
         let mut placed = place(false);
         for step in Room::STEPS {
             let Err(short) = placed else { break };
@@ -72,7 +86,9 @@ impl Registry {
         }
         let placed = placed.map_err(|short| match short {
             Short::Bytes => PublishError::TotalHistory { max_bytes: config.total_history_bytes },
-            Short::Channels | Short::Waits => PublishError::Channels { max: config.max_channels },
+            Short::Channels | Short::Waits | Short::Ahead => {
+                PublishError::Channels { max: config.max_channels }
+            }
         })?;
         let Some(Placed { sequence, timer, parked: woken, ended }) = placed else {
             return Err(PublishError::Closed);
@@ -106,6 +122,13 @@ impl Registry {
 
     /// Wakes who waits on a channel, without an event. Returns how many.
     pub(crate) fn touch(&self, channel: &Channel, now: u64) -> (usize, Panics) {
+        if self.common.config.follows {
+            return (0, Panics::default());
+        }
+        self.touch_as(Number::Next, channel, now)
+    }
+
+    pub(super) fn touch_as(&self, number: Number, channel: &Channel, now: u64) -> (usize, Panics) {
         let cell = self.locate(channel);
         let mut wakers = WakeList::default();
         let mut shard = cell.lock();
@@ -114,7 +137,7 @@ impl Registry {
             return (0, Panics::default());
         };
         // Who registers from now on was not meant.
-        let sequence = self.common.next_sequence();
+        let sequence = self.common.take(number);
         let woken = shard.parked(key);
         let pace = self.common.config.max_releases_per_ms;
         let ended = shard.broadcast(key, sequence, State::Touched, pace, &mut wakers);
@@ -125,6 +148,10 @@ impl Registry {
 
     /// Lets all events of a channel go and ends its waits. False if there is no such channel.
     pub(crate) fn delete(&self, channel: &Channel, now: u64) -> bool {
+        !self.common.config.follows && self.delete_as(Number::Next, channel, now)
+    }
+
+    pub(super) fn delete_as(&self, number: Number, channel: &Channel, now: u64) -> bool {
         let cell = self.locate(channel);
         let (mut gone, mut wakers) = (Evicted::default(), WakeList::default());
         let mut shard = cell.lock();
@@ -134,7 +161,7 @@ impl Registry {
             return false;
         };
         // Who registers from now on waits for a new channel of the same name.
-        let sequence = self.common.next_sequence();
+        let sequence = self.common.take(number);
         let pace = self.common.config.max_releases_per_ms;
         let ended = shard.broadcast(key, sequence, State::Deleted, pace, &mut wakers);
         shard.delete(key, &mut gone);
@@ -143,6 +170,25 @@ impl Registry {
         let broadcast = Broadcast { channel, sequence, state: State::Deleted, now };
         cell.wake_rest(&broadcast, wakers, ended).resume();
         true
+    }
+}
+
+/// Where an event has its number from.
+#[derive(Clone, Copy)]
+pub(super) enum Number {
+    /// It is the next one of this hub.
+    Next,
+    /// The log has given it.
+    Given(u64),
+}
+
+impl Common {
+    /// Under the lock of the shard that the number is for.
+    fn take(&self, number: Number) -> u64 {
+        match number {
+            Number::Next => self.next_sequence(),
+            Number::Given(sequence) => self.advance(sequence),
+        }
     }
 }
 
@@ -159,6 +205,7 @@ impl Cell {
     /// None if the hub is closed.
     fn place(
         &self,
+        number: Number,
         stored: &mut Option<Arc<Stored>>,
         Times { now, expires }: Times,
         frugal: bool,
@@ -200,7 +247,7 @@ impl Cell {
             drop(shard);
             return Err(Short::Bytes);
         }
-        let sequence = common.next_sequence();
+        let sequence = common.take(number);
         let held = stored.take().map(|stored| Held { sequence, expires, stored });
         let timer = held.and_then(|held| shard.store(key, held, count, gone));
         let parked = shard.parked(key);

@@ -109,7 +109,8 @@ fn storm(registry: &Registry, clock: &Clock, seed: u64) {
             4..7 if !parked.is_empty() => {
                 parked.swap_remove(below(parked.len() as u64) as usize).abandon(true);
             }
-            7..9 => parked.retain_mut(|parts| parts.resume(3, Waker::noop()).is_none()),
+            7..9 => parked
+                .retain_mut(|parts| parts.resume(Since::Now, 3, Waker::noop(), |_| 0).is_none()),
             9..12 => {
                 let count = below(4) + 1;
                 let parts = registry.parts((0..count).map(|number| name(first + number)));
@@ -134,7 +135,7 @@ fn storm(registry: &Registry, clock: &Clock, seed: u64) {
         }
     }
     for mut parts in parked {
-        match parts.resume(3, Waker::noop()) {
+        match parts.resume(Since::Now, 3, Waker::noop(), |_| 0) {
             None => parts.abandon(true),
             Some(Waited::Refused { .. }) => panic!("it was parked"),
             Some(_) => {}

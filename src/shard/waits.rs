@@ -151,6 +151,14 @@ impl Shard {
         }
     }
 
+    /// Ends a parked wait as if its channel was touched.
+    pub(crate) fn rouse(&mut self, key: u32, wakers: &mut WakeList) {
+        let Waiter { lead, state, .. } = self.waiters[key];
+        if lead && state == State::Parked {
+            self.end(key, State::Touched, wakers);
+        }
+    }
+
     /// Has a parked wait polled again; it stays parked.
     pub(crate) fn recall(&mut self, key: u32, wakers: &mut WakeList) {
         wakers.push(self.waiters[key].waker.take());

@@ -301,6 +301,7 @@ impl Reference {
         stats.channels = (0..self.names.len()).filter(|channel| self.is_needed(*channel)).count();
         stats.history_events = self.records.values().map(|record| record.events.len()).sum();
         stats.history_bytes = self.history_bytes();
+        stats.ready = true;
         stats
     }
 

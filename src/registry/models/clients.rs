@@ -49,6 +49,11 @@ impl Client {
         }
     }
 
+    /// Has it come from elsewhere, where it has seen all up to here.
+    pub(super) fn move_to(&mut self, cursor: Cursor) {
+        self.cursor = cursor;
+    }
+
     /// A client that takes one event an answer.
     pub(super) fn one_by_one(self) -> Self {
         Self { max_events: 1, ..self }
@@ -75,7 +80,8 @@ impl Client {
 
     pub(super) fn resume(&mut self) -> Option<Waited> {
         assert!(self.is_parked);
-        let waited = self.parts.resume(self.max_events, &Waker::from(Arc::clone(&self.bell)));
+        let waker = Waker::from(Arc::clone(&self.bell));
+        let waited = self.parts.resume(self.cursor.into(), self.max_events, &waker, |_| 0);
         self.is_parked = waited.is_none();
         waited
     }

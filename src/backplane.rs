@@ -1,0 +1,178 @@
+//! Several processes, one hub: an event published on any of them reaches the polls of all.
+//!
+//! An engine that keeps an ordered, replicated log does the hard part; see [`Driver`] for what it has
+//! to be able to do. Every node applies that log, in order, to a [`Hub`] of its own: the numbers of
+//! the log are the sequence of its cursors, and the identity of the log is their epoch. So a client
+//! can take its cursor to any node, and go on there with nothing lost and nothing twice. Everything else,
+//! the layer, waits, replies and drains, is as with one process.
+//!
+//! # Rules
+//!
+//! - Events are published by a [`Publisher`]; the hub itself takes none
+//!   ([`PublishError::Follows`](crate::PublishError::Follows)), nor touches or deletes.
+//! - A node begins with what the log holds. Until it has applied what was there when it began, it is
+//!   not ready ([`Backplane::ready`], [`Stats::ready`](crate::Stats::ready)) and should get no clients.
+//! - A poll with a cursor from further on, of a node that is quicker, waits until this one is there.
+//! - If the log is away, polls stay parked and publishing fails; the node opens the log again with
+//!   growing pauses, and goes on where it was. What the log has let go meanwhile is a gap for
+//!   clients from before it.
+//! - If the log has lost its data, or is another one, every cursor so far is a gap.
+//! - What has no room on a node (see [`HubBuilder`]) is a gap for its clients there, never a refusal.
+//!   [`HubBuilder::evict_oldest`] is always on.
+//!
+//! ```
+//! use tower_longpoll::{Channel, Hub, Waited, backplane::{Backplane, MemoryLog}};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let log = MemoryLog::new();
+//! let here = Backplane::join(Hub::builder(), log.clone()).await?;
+//! let there = Backplane::join(Hub::builder(), log).await?;
+//!
+//! let channel = Channel::new("news")?;
+//! let cursor = there.hub().cursor();
+//! here.publisher().publish(&channel, "it works").await?;
+//! let Waited::Events(batch) = there.hub().wait([&channel]).since(cursor).await else { panic!() };
+//! assert_eq!(batch.entries()[0].payload(), "it works");
+//! # Ok(())
+//! # }
+//! ```
+
+mod driver;
+mod memory;
+mod publisher;
+mod pump;
+
+use std::{error::Error, fmt, sync::Arc};
+
+use tokio::{sync::mpsc, sync::watch, task::AbortHandle};
+
+pub use self::{
+    driver::{Driver, Entry, EntryId, Opened, Portion, Position, Reader, Retention},
+    memory::{MemoryLog, MemoryReader},
+    publisher::{AppendError, Publisher},
+};
+use self::{publisher::MAX_APPENDS, pump::Pump};
+pub use crate::change::Change;
+use crate::{
+    config::ConfigError,
+    cursor::Cursor,
+    hub::{Hub, HubBuilder},
+};
+
+/// A hub that follows a log. A cheap clone.
+///
+/// It follows for as long as any handle to the hub is left.
+#[derive(Clone, Debug)]
+pub struct Backplane {
+    publisher: Publisher,
+    status: watch::Receiver<Status>,
+}
+
+/// How far a hub has followed its log.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Status {
+    /// Whether it has applied what the log had when it began to follow it.
+    pub ready: bool,
+    /// The position up to which it has applied the log.
+    pub applied: Cursor,
+    /// How many entries of the log it has not applied, as far as it knows.
+    pub lag: u64,
+    /// Why the log cannot be read at the moment.
+    pub error: Option<String>,
+}
+
+impl Backplane {
+    /// Makes a hub that follows a log, and begins to apply what that holds.
+    ///
+    /// Must be called on a tokio runtime, where it leaves two tasks that end with the hub.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`] if the settings contradict each other, or the log cannot be opened.
+    pub async fn join<D: Driver>(
+        settings: HubBuilder,
+        driver: D,
+    ) -> Result<Self, JoinError<D::Error>> {
+        let hub = settings.follow().map_err(JoinError::Config)?;
+        let (driver, config) = (Arc::new(driver), hub.config());
+        let retention = Retention {
+            age: config.history_age,
+            bytes: config.total_history_bytes,
+            events_per_channel: config.history_events.saturating_add(1),
+            payload_bytes: config.max_payload_bytes,
+        };
+        let opened = driver.open(None, &retention).await.map_err(JoinError::Driver)?;
+        let Opened { epoch, floor, last, reader } = opened;
+        hub.reset(epoch, floor);
+        let ready = last <= floor;
+        hub.set_lag(ready, last.saturating_sub(floor));
+        let status =
+            Status { ready, applied: hub.cursor(), lag: last.saturating_sub(floor), error: None };
+        let (sender, status) = watch::channel(status);
+        let pump = Pump {
+            driver: Arc::clone(&driver),
+            hub: hub.followed(),
+            retention,
+            status: sender,
+            position: Position { epoch, sequence: floor },
+            target: last,
+        };
+        let (appends, to_append) = mpsc::channel(MAX_APPENDS);
+        tokio::spawn(publisher::write(driver, to_append));
+        hub.attach(Follower(tokio::spawn(pump.run(reader)).abort_handle()));
+        Ok(Self { publisher: Publisher { hub, appends }, status })
+    }
+
+    /// The hub, for the layer and for waits.
+    pub fn hub(&self) -> &Hub {
+        &self.publisher.hub
+    }
+
+    /// Publishes on this hub and all others that follow the log.
+    pub fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    /// Waits until the hub has applied what the log had when it began to follow it.
+    pub async fn ready(&self) {
+        // It fails when the hub is closed: then there is nothing to wait for.
+        let _ = self.status.clone().wait_for(|status| status.ready).await;
+    }
+
+    /// How far the hub is at the moment.
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+}
+
+/// Ends the task that follows a log for a hub, when that is gone.
+struct Follower(AbortHandle);
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Why a hub does not follow a log.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JoinError<E> {
+    /// The hub's settings contradict each other.
+    Config(ConfigError),
+    /// The log cannot be opened.
+    Driver(E),
+}
+
+impl<E: fmt::Display> fmt::Display for JoinError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Driver(error) => write!(f, "the log cannot be opened: {error}"),
+        }
+    }
+}
+
+impl<E: Error> Error for JoinError<E> {}

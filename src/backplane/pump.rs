@@ -1,0 +1,116 @@
+//! Applies a log to a hub, entry by entry.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, task::yield_now, time::sleep};
+
+use super::{
+    Status,
+    driver::{Driver, Opened, Portion, Position, Reader, Retention},
+};
+use crate::{hub::Followed, hub::Hub, random};
+
+pub(super) struct Pump<D: Driver> {
+    pub(super) driver: Arc<D>,
+    pub(super) hub: Followed,
+    pub(super) retention: Retention,
+    pub(super) status: watch::Sender<Status>,
+    /// Up to where the log was applied.
+    pub(super) position: Position,
+    /// The last entry of the log when it was opened first.
+    pub(super) target: u64,
+}
+
+/// Between two tries to open a log that cannot be read.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+impl<D: Driver> Pump<D> {
+    /// Runs until the hub is gone or closed.
+    pub(super) async fn run(mut self, mut reader: D::Reader) {
+        loop {
+            let error = match self.read(&mut reader).await {
+                Ok(()) => return,
+                Err(error) => error.to_string(),
+            };
+            self.status.send_modify(|status| status.error = Some(error));
+            let Some(again) = self.open_again().await else { return };
+            reader = again;
+        }
+    }
+
+    /// Applies what is read until that fails. Ends without an error when the hub is gone.
+    async fn read(&mut self, reader: &mut D::Reader) -> Result<(), D::Error> {
+        loop {
+            let portion = reader.next().await?;
+            let Some(hub) = self.hub.hub() else { return Ok(()) };
+            self.apply(&hub, portion);
+            drop(hub);
+            // Others of this thread have their turn, however much there is to read.
+            yield_now().await;
+        }
+    }
+
+    fn apply(&mut self, hub: &Hub, portion: Portion) {
+        let Portion { floor, entries, behind } = portion;
+        self.skip(hub, floor);
+        for entry in entries {
+            match entry.change {
+                Some(change) => hub.apply(entry.sequence, change, entry.age),
+                None => hub.pass(entry.sequence),
+            }
+            self.position.sequence = self.position.sequence.max(entry.sequence);
+        }
+        hub.arrive();
+        self.tell(hub, behind);
+    }
+
+    fn skip(&mut self, hub: &Hub, floor: u64) {
+        if floor > self.position.sequence {
+            hub.skip_to(floor);
+            self.position.sequence = floor;
+        }
+    }
+
+    fn tell(&self, hub: &Hub, behind: u64) {
+        let is_ready = self.status.borrow().ready || self.position.sequence >= self.target;
+        hub.set_lag(is_ready, behind);
+        let applied = Hub::position_of(self.position.epoch, self.position.sequence);
+        self.status.send_modify(|status| {
+            *status = Status { ready: is_ready, applied, lag: behind, error: None };
+        });
+    }
+
+    /// Opens the log until that succeeds; none when the hub is gone.
+    async fn open_again(&mut self) -> Option<D::Reader> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            // Nodes that lost the log together do not come back together.
+            let millis = pause.as_millis() as u64;
+            sleep(Duration::from_millis(millis / 2 + random::up_to(millis / 2))).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            self.hub.hub()?;
+            let opened = self.driver.open(Some(self.position), &self.retention).await;
+            let hub = self.hub.hub()?;
+            match opened {
+                Ok(opened) => return Some(self.go_on(&hub, opened)),
+                Err(error) => {
+                    self.status.send_modify(|status| status.error = Some(error.to_string()));
+                }
+            }
+        }
+    }
+
+    fn go_on(&mut self, hub: &Hub, opened: Opened<D::Reader>) -> D::Reader {
+        let Opened { epoch, floor, last, reader } = opened;
+        // A log of the same epoch that ends before what was applied has lost entries, and will give
+        // their numbers away again.
+        if epoch != self.position.epoch || last < self.position.sequence {
+            hub.reset(epoch, floor);
+            self.position = Position { epoch, sequence: floor };
+        }
+        self.skip(hub, floor);
+        self.tell(hub, last.saturating_sub(self.position.sequence));
+        reader
+    }
+}

@@ -1,0 +1,96 @@
+//! A hub that follows a log.
+
+use std::{
+    any::Any,
+    num::NonZeroU64,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use super::{Hub, HubBuilder};
+use crate::{
+    change::Change,
+    config::{Config, ConfigError},
+    cursor::Cursor,
+    driver::{self, Now},
+    registry::{Phase, Registry, Times},
+};
+
+impl HubBuilder {
+    /// Makes a hub whose events come from a log, and from nowhere else.
+    pub(crate) fn follow(mut self) -> Result<Hub, ConfigError> {
+        self.config.follows = true;
+        // What the log has stored cannot be refused: the oldest make room, and their clients are told.
+        self.config.evict_oldest = true;
+        self.build()
+    }
+}
+
+/// A hub as its follower knows it, without keeping it alive.
+pub(crate) struct Followed(Weak<Registry>);
+
+impl Followed {
+    /// The hub, unless it is gone or closed.
+    pub(crate) fn hub(&self) -> Option<Hub> {
+        let hub = Hub { registry: self.0.upgrade()? };
+        (hub.registry.common.phase() != Phase::Closed).then_some(hub)
+    }
+}
+
+impl Hub {
+    pub(crate) fn followed(&self) -> Followed {
+        Followed(Arc::downgrade(&self.registry))
+    }
+
+    /// Keeps something until the last of the hub's handles is gone. Once.
+    pub(crate) fn attach(&self, attached: impl Any + Send + Sync) {
+        let is_first = self.registry.attached.set(Box::new(attached)).is_ok();
+        debug_assert!(is_first, "a hub follows one log");
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.registry.common.config
+    }
+
+    /// Applies an entry that was stored `age` ago.
+    pub(crate) fn apply(&self, sequence: u64, change: Change, age: Duration) {
+        let common = &self.registry.common;
+        let now = Now::of(common);
+        let left = common.config.history_age.saturating_sub(age);
+        let times = Times { now: now.tick(), expires: now.after(left) };
+        let (timer, panics) = self.registry.apply(sequence, change, times);
+        if let Some(deadline) = timer {
+            driver::watch(common, deadline);
+        }
+        panics.resume();
+    }
+
+    /// Applies an entry that does nothing but take a number.
+    pub(crate) fn pass(&self, sequence: u64) {
+        self.registry.pass(sequence);
+    }
+
+    /// Lets the polls begin that waited for what was applied.
+    pub(crate) fn arrive(&self) {
+        self.registry.arrive(Now::of(&self.registry.common).tick()).resume();
+    }
+
+    /// Goes on after `sequence`: what was before is gone from the log, and was not applied.
+    pub(crate) fn skip_to(&self, sequence: u64) {
+        self.registry.skip_to(sequence, Now::of(&self.registry.common).tick()).resume();
+    }
+
+    /// Begins anew after `sequence` of a log.
+    pub(crate) fn reset(&self, epoch: NonZeroU64, sequence: u64) {
+        self.registry.reset(epoch, sequence, Now::of(&self.registry.common).tick()).resume();
+    }
+
+    /// What [`Hub::stats`] says of the log.
+    pub(crate) fn set_lag(&self, ready: bool, lag: u64) {
+        self.registry.common.following.set(ready, lag);
+    }
+
+    pub(crate) fn position_of(epoch: NonZeroU64, sequence: u64) -> Cursor {
+        Cursor::new(epoch, sequence)
+    }
+}

@@ -1,0 +1,133 @@
+//! A hub that follows a log: its events come one after the other, with the numbers of the log.
+//!
+//! One task applies them. The position of the hub is the number of the last one, whatever channel it
+//! was for, and even if there was no room for it. Polls that come from further on, from a hub that
+//! has applied more, wait until this one has come there.
+
+use std::{
+    num::NonZeroU64,
+    sync::atomic::{AtomicBool, AtomicU64},
+};
+
+use super::{Common, Registry, Times, publish::Number};
+use crate::{
+    change::Change,
+    channel::Channel,
+    history::Evicted,
+    shard::Shard,
+    sync::{MutexGuard, Ordering},
+    wake::Panics,
+};
+
+/// How far a hub is behind its log.
+pub(crate) struct Following {
+    ready: AtomicBool,
+    lag: AtomicU64,
+}
+
+impl Following {
+    pub(super) fn new(follows: bool) -> Self {
+        Self { ready: AtomicBool::new(!follows), lag: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn set(&self, ready: bool, lag: u64) {
+        self.ready.store(ready, Ordering::Relaxed);
+        self.lag.store(lag, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> (bool, u64) {
+        (self.ready.load(Ordering::Relaxed), self.lag.load(Ordering::Relaxed))
+    }
+}
+
+impl Registry {
+    /// Applies the entry of this number. Also returns the deadline of a timer that was set, and the
+    /// panics of foreign wakers. An entry that was applied is not applied again.
+    pub(crate) fn apply(
+        &self,
+        sequence: u64,
+        change: Change,
+        times: Times,
+    ) -> (Option<u64>, Panics) {
+        let (common, number) = (&self.common, Number::Given(sequence));
+        if sequence <= common.sequence() {
+            return (None, Panics::default());
+        }
+        let applied = match change {
+            Change::Publish(channel, event) => {
+                match self.publish_as(number, &channel, event, times) {
+                    Ok((_, timer, panics)) => (timer, panics),
+                    Err(_) => (None, self.lose(sequence, &channel, times.now)),
+                }
+            }
+            Change::Touch(channel) => (None, self.touch_as(number, &channel, times.now).1),
+            Change::Delete(channel) => {
+                self.delete_as(number, &channel, times.now);
+                (None, Panics::default())
+            }
+        };
+        common.advance(sequence);
+        applied
+    }
+
+    /// Applies an entry that does nothing but take a number.
+    pub(crate) fn pass(&self, sequence: u64) {
+        if sequence > self.common.sequence() {
+            self.common.advance(sequence);
+        }
+    }
+
+    /// There was no room for an event, or there is none for its like: that is a gap.
+    fn lose(&self, sequence: u64, channel: &Channel, now: u64) -> Panics {
+        let cell = self.locate(channel);
+        let mut gone = Evicted::default();
+        let mut shard = cell.lock();
+        match shard.find(channel) {
+            Some(key) => shard.lose(key, sequence, &mut gone),
+            None => shard.lose_unknown(sequence),
+        }
+        self.common.advance(sequence);
+        self.common.give_back(gone.weight);
+        drop(shard);
+        self.touch_as(Number::Given(sequence), channel, now).1
+    }
+
+    /// Lets the polls begin that waited for what was applied since they came.
+    pub(crate) fn arrive(&self, now: u64) -> Panics {
+        self.touch_as(Number::Given(self.common.sequence()), &Channel::ahead(), now).1
+    }
+
+    /// Goes on after `sequence`: the log has let go what was before, of channels that nobody knows.
+    pub(crate) fn skip_to(&self, sequence: u64, now: u64) -> Panics {
+        let shards = self.lock_all();
+        self.common.floor.store(sequence, Ordering::Relaxed);
+        self.common.advance(sequence);
+        drop(shards);
+        self.rouse().and(self.arrive(now))
+    }
+
+    /// Begins anew after `sequence` of another log: every cursor so far is a gap.
+    pub(crate) fn reset(&self, epoch: NonZeroU64, sequence: u64, now: u64) -> Panics {
+        let mut gone = Evicted::default();
+        let mut shards = self.lock_all();
+        self.common.begin(epoch, sequence);
+        shards.iter_mut().for_each(|shard| shard.reset(&mut gone));
+        self.common.give_back(gone.weight);
+        drop(shards);
+        self.rouse().and(self.arrive(now))
+    }
+
+    fn lock_all(&self) -> Vec<MutexGuard<'_, Shard>> {
+        self.cells.iter().map(|cell| cell.lock()).collect()
+    }
+}
+
+impl Common {
+    /// Under the locks of all shards. Who reads without one sees no epoch beside another's number.
+    fn begin(&self, epoch: NonZeroU64, sequence: u64) {
+        self.epoch.store(0, Ordering::Release);
+        self.traffic.sequence.store(sequence, Ordering::Release);
+        self.floor.store(sequence, Ordering::Relaxed);
+        self.epoch.store(epoch.get(), Ordering::Release);
+    }
+}
