@@ -19,6 +19,7 @@ BEGIN {
     row("http")
     row("backplane")
     row("")                                               # optional integrations
+    row("guide")                                          # no code
 
     is_test_file = "/(tests|models|validate)(\\.rs$|/)"
     most_lines = 400

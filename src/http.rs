@@ -65,11 +65,14 @@
 //! here, and have to be longer than the hold. Servers limit
 //! the streams of a connection (tonic and hyper: 200), and so the calls that it can park; raise that.
 //!
+//! The guide shows all of this by example: [mounting](crate::guide::mounting), and for the other side
+//! [cursors](crate::guide::cursors).
+//!
 //! # Where the layer stands
 //!
 //! Inside authentication and tracing, which then see every poll; outside `ConcurrencyLimit`,
 //! `Timeout`, `Buffer` and compression of the polled routes: a parked poll would hold their permit
-//! or run into their deadline.
+//! or run into their deadline. The guide has a chapter on [layers](crate::guide::layers).
 //!
 //! ```
 //! use std::time::Duration;

@@ -26,6 +26,11 @@
 //! # }
 //! ```
 //!
+//!
+//! The [`guide`] has a chapter on each part of this: [mounting](guide::mounting),
+//! [cursors](guide::cursors), [proxies](guide::proxies), [shutdown](guide::shutdown),
+//! [testing](guide::testing), and more.
+//!
 //! # Ways in
 //!
 //! - [`LongPollLayer`] answers the polls of some routes in front of any service, and passes
@@ -90,6 +95,9 @@
 //! # }
 //! ```
 //!
+//! How to spread that over a time, and what comes before and after, is told in
+//! [`guide::shutdown`].
+//!
 //! # Features
 //!
 //! - `json`, on by default since most clients want it: [`Event::json`], the JSON reply, and the
@@ -121,6 +129,7 @@ mod config;
 mod cursor;
 mod driver;
 mod event;
+pub mod guide;
 mod history;
 pub mod http;
 mod hub;
@@ -150,9 +159,6 @@ pub use self::{
     outcome::{Batch, Entries, PublishError, Published, Refused, Waited},
     wait::{Events, Wait},
 };
-
-#[doc = include_str!("../docs/many-polls.md")]
-pub mod many_polls {}
 
 #[doc = include_str!("../SECURITY.md")]
 pub mod security {}
