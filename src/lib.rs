@@ -26,6 +26,7 @@
 //! # }
 //! ```
 //!
+#![doc = include_str!("../docs/life-of-a-poll.svg")]
 //!
 //! The [`guide`] has a chapter on each part of this: [mounting](guide::mounting),
 //! [cursors](guide::cursors), [proxies](guide::proxies), [shutdown](guide::shutdown),
