@@ -205,6 +205,13 @@ impl TryFrom<&str> for Channel {
 }
 
 /// A text that cannot name a channel.
+///
+/// ```
+/// use tower_longpoll::{Channel, ChannelError};
+///
+/// assert_eq!(Channel::new(""), Err(ChannelError::Empty));
+/// assert_eq!(Channel::new("a\r\nb"), Err(ChannelError::ControlCharacter));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChannelError {

@@ -90,6 +90,14 @@ impl Config {
 }
 
 /// Two settings of a hub that contradict each other.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_longpoll::{ConfigError, Hub};
+///
+/// let built = Hub::builder().max_hold(Duration::from_secs(10)).build(); // the default hold is 25 s
+/// assert!(matches!(built, Err(ConfigError::HoldBeyondMaxHold { .. })));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {

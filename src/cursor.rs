@@ -117,6 +117,8 @@ impl FromStr for Cursor {
 }
 
 /// A text that is not a cursor.
+///
+/// [`Cursor`] has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CursorError;

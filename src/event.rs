@@ -19,6 +19,7 @@ mod json;
 ///
 /// let plain = Event::text("your move");
 /// let typed = Event::typed(&b"\x89PNG"[..], "image/png")?;
+/// # #[cfg(feature = "json")]
 /// assert!(Event::typed("{ no json", "application/json").is_err());
 /// # Ok::<(), tower_longpoll::EventError>(())
 /// ```
@@ -190,6 +191,12 @@ impl From<&'static str> for Event {
 }
 
 /// Why an event cannot be made.
+///
+/// ```
+/// use tower_longpoll::{Event, EventError};
+///
+/// assert_eq!(Event::typed("text", "no type"), Err(EventError::ContentType));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventError {
@@ -258,6 +265,22 @@ impl Stored {
 }
 
 /// A published event: where it stands, and what was published. Cloning is cheap.
+///
+/// ```
+/// use tower_longpoll::{Channel, Event, Hub, Since, Waited};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (hub, news) = (Hub::new(), Channel::new("news")?);
+/// let published = hub.publish(&news, Event::text("hello"))?;
+/// let Waited::Events(batch) = hub.wait([&news]).since(Since::Oldest).await else { panic!() };
+/// let entry = &batch.entries()[0];
+/// assert_eq!((entry.channel(), entry.cursor()), (&news, published.cursor));
+/// assert_eq!(entry.payload(), "hello");
+/// assert_eq!(entry.event().content_type(), Some("text/plain; charset=utf-8"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Entry {
     cursor: Cursor,

@@ -121,6 +121,8 @@ impl Hub {
     }
 
     /// The events of one or more channels as a stream that ends only with its channels or the hub.
+    ///
+    /// [`Events`] has an example.
     pub fn events<C>(&self, channels: C, since: impl Into<Since>) -> Events
     where
         C: IntoIterator<Item: Into<Channel>>,
@@ -132,6 +134,21 @@ impl Hub {
     /// call returns, and none whose publish returned before it was called.
     ///
     /// Taken before some state is read, it closes the race between reading and waiting.
+    ///
+    /// ```
+    /// use tower_longpoll::{Channel, Hub, Waited};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (hub, news) = (Hub::new(), Channel::new("news")?);
+    /// let cursor = hub.cursor();
+    /// // Here some state is read, and meanwhile:
+    /// hub.publish(&news, "hello")?;
+    /// let waited = hub.wait([&news]).since(cursor).await;
+    /// assert!(matches!(waited, Waited::Events(_)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cursor(&self) -> Cursor {
         self.registry.common.present()
     }
@@ -143,6 +160,21 @@ impl Hub {
     /// Waits end as [`Waited::Touched`](crate::Waited::Touched), polls over HTTP as if their hold had
     /// run out; requests that are watched are looked at again. If a waker of a woken wait panics,
     /// all others are woken first and the panic goes on here; tokio's do not.
+    ///
+    /// ```
+    /// use tower_longpoll::{Channel, Hub, Waited};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (hub, job) = (Hub::new(), Channel::new("job:7")?);
+    /// let wait = tokio::spawn(hub.wait([&job]));
+    /// tokio::task::yield_now().await; // until it is parked
+    /// assert_eq!(hub.touch(&job), 1);
+    /// assert!(matches!(wait.await?, Waited::Touched { .. }));
+    /// assert_eq!(hub.touch(&job), 0); // nobody waits
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn touch(&self, channel: &Channel) -> usize {
         let (woken, panics) = self.registry.touch(channel, Now::of(&self.registry.common).tick());
         panics.resume();
@@ -154,6 +186,22 @@ impl Hub {
     ///
     /// Whoever has not seen all of the deleted events is told of a gap by their next poll. The name
     /// can be used again at once.
+    ///
+    /// ```
+    /// use tower_longpoll::{Channel, Hub, Waited};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (hub, game) = (Hub::new(), Channel::new("game:42")?);
+    /// let before = hub.cursor();
+    /// hub.publish(&game, "e4")?;
+    /// assert!(hub.delete(&game));
+    /// assert!(!hub.delete(&game)); // there is none any more
+    /// let Waited::Events(batch) = hub.wait([&game]).since(before).await else { panic!() };
+    /// assert!(batch.gap() && batch.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn delete(&self, channel: &Channel) -> bool {
         self.registry.delete(channel, Now::of(&self.registry.common).tick())
     }
@@ -165,6 +213,25 @@ impl Hub {
     /// once, but the second time may be faster.
     ///
     /// A spread needs a running tokio runtime, like every hold.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_longpoll::{Channel, Hub, Refused, Waited};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (hub, news) = (Hub::new(), Channel::new("news")?);
+    /// let parked = tokio::spawn(hub.wait([&news]));
+    /// tokio::task::yield_now().await; // until it is parked
+    /// hub.drain(Duration::ZERO);
+    /// assert!(matches!(parked.await?, Waited::Drained { .. }));
+    /// let late = hub.wait([&news]).await;
+    /// assert!(matches!(late, Waited::Refused { reason: Refused::Draining, .. }));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The guide has a chapter on [shutdown](crate::guide::shutdown).
     pub fn drain(&self, over: Duration) {
         let common = &self.registry.common;
         let now = Now::of(common);
@@ -175,11 +242,23 @@ impl Hub {
     }
 
     /// Ends the hub: parked polls are let go, new polls and events are refused, histories are freed.
+    ///
+    /// ```
+    /// use tower_longpoll::{Channel, Hub, PublishError};
+    ///
+    /// let hub = Hub::new();
+    /// hub.close();
+    /// assert!(!hub.is_open());
+    /// assert_eq!(hub.publish(&Channel::new("news")?, "hello"), Err(PublishError::Closed));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn close(&self) {
         self.registry.close(Now::of(&self.registry.common).tick());
     }
 
     /// What the hub holds, and what has happened on it. It visits every shard, one after the other.
+    ///
+    /// [`Stats`] has an example.
     pub fn stats(&self) -> Stats {
         let now = Now::of(&self.registry.common).tick();
         let (holds, counts) = self.registry.stats(now);
@@ -188,6 +267,8 @@ impl Hub {
     }
 
     /// What one channel holds; none if nobody waits on it and it has no events.
+    ///
+    /// [`ChannelStats`] has an example.
     pub fn channel_stats(&self, channel: &Channel) -> Option<ChannelStats> {
         let now = Now::of(&self.registry.common).tick();
         self.registry.channel_stats(channel, now).map(ChannelStats::new)

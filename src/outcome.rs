@@ -12,6 +12,20 @@ use crate::{
 };
 
 /// How a wait ended. Every wait ends exactly once.
+///
+/// ```
+/// use tower_longpoll::Waited;
+///
+/// fn describe(waited: &Waited) -> String {
+///     match waited {
+///         Waited::Events(batch) if batch.gap() => "read the state anew".into(),
+///         Waited::Events(batch) => format!("{} events", batch.len()),
+///         Waited::TimedOut { .. } => "nothing in time".into(),
+///         Waited::Refused { reason, .. } if reason.is_temporary() => "come back later".into(),
+///         other => format!("{other:?}"),
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Waited {
@@ -85,6 +99,28 @@ impl Waited {
 /// Events of a poll, in the order in which they were published.
 ///
 /// It is empty only if [`Batch::gap`] is set.
+///
+/// ```
+/// use tower_longpoll::{Channel, Hub, Waited};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let hub = Hub::builder().history_events(2).build()?;
+/// let news = Channel::new("news")?;
+/// let before = hub.cursor();
+/// for text in ["one", "two", "three"] {
+///     hub.publish(&news, text)?;
+/// }
+/// let Waited::Events(batch) = hub.wait([&news]).since(before).await else { panic!() };
+/// assert!(batch.gap()); // "one" is gone
+/// assert_eq!(batch.len(), 2);
+/// assert_eq!(batch.cursor(), hub.cursor());
+/// for entry in batch {
+///     println!("{:?}", entry.payload());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub(crate) entries: EntryList,
@@ -150,6 +186,8 @@ impl<'a> IntoIterator for &'a Batch {
 }
 
 /// The events of a [`Batch`], oldest first.
+///
+/// By iterating over a [`Batch`] by value, which has an example.
 #[derive(Clone, Debug)]
 pub struct Entries(<EntryList as IntoIterator>::IntoIter);
 
@@ -176,6 +214,19 @@ impl ExactSizeIterator for Entries {}
 impl std::iter::FusedIterator for Entries {}
 
 /// Why a wait was refused. Nothing was registered for it.
+///
+/// ```
+/// use tower_longpoll::{Channel, Hub, Refused, Waited};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let none: [Channel; 0] = [];
+/// let Waited::Refused { reason, .. } = Hub::new().wait(none).await else { panic!() };
+/// assert_eq!(reason, Refused::NoChannels);
+/// assert!(!reason.is_temporary());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refused {
@@ -257,6 +308,16 @@ impl fmt::Display for Refused {
 }
 
 /// What became of a publish.
+///
+/// ```
+/// use tower_longpoll::{Channel, Hub};
+///
+/// let (hub, news) = (Hub::new(), Channel::new("news")?);
+/// let published = hub.publish(&news, "hello")?;
+/// assert_eq!(published.woken, 0); // who polls later gets it from the history
+/// assert_eq!(published.cursor, hub.cursor());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Published {
@@ -270,6 +331,15 @@ pub struct Published {
 }
 
 /// Why an event was not published. Nothing was changed.
+///
+/// ```
+/// use tower_longpoll::{Channel, Hub, PublishError};
+///
+/// let hub = Hub::builder().max_payload_bytes(4).build()?;
+/// let published = hub.publish(&Channel::new("news")?, "hello");
+/// assert_eq!(published, Err(PublishError::Payload { max_bytes: 4 }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PublishError {

@@ -30,6 +30,23 @@ use crate::{
 ///
 /// A hold runs out only on a tokio runtime with its time driver enabled; elsewhere a wait ends by
 /// events alone.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_longpoll::{Channel, Hub, Waited};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (hub, news) = (Hub::new(), Channel::new("news")?);
+/// let cursor = hub.cursor();
+/// hub.publish(&news, "one")?;
+/// hub.publish(&news, "two")?;
+/// let wait = hub.wait([&news]).since(cursor).hold(Duration::from_secs(20)).max_events(1);
+/// let Waited::Events(batch) = wait.await else { panic!() };
+/// assert_eq!(batch.len(), 1); // the next one waits since `batch.cursor()`
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a wait does nothing unless it is polled"]
 pub struct Wait {
     /// Or why it cannot be registered, and the hub's cursor when that was found out.
@@ -187,6 +204,26 @@ impl fmt::Debug for Wait {
 /// For clients that can take a stream (server-sent events, WebSockets). The items are
 /// [`Waited::Events`], then at most one other outcome: the channel was deleted, the hub drains, or
 /// the stream was refused. It goes on after a touch, and never yields [`Waited::TimedOut`].
+///
+/// ```
+/// use std::time::Duration;
+/// use futures_util::StreamExt;
+/// use tower_longpoll::{Channel, Hub, Waited};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (hub, news) = (Hub::new(), Channel::new("news")?);
+/// let mut events = hub.events([&news], hub.cursor());
+/// hub.publish(&news, "hello")?;
+/// let Some(Waited::Events(batch)) = events.next().await else { panic!() };
+/// assert_eq!(events.cursor(), Some(batch.cursor()));
+///
+/// hub.drain(Duration::ZERO);
+/// assert!(matches!(events.next().await, Some(Waited::Refused { .. })));
+/// assert!(events.next().await.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct Events {

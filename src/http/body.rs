@@ -17,7 +17,8 @@ use super::json::{Answer, Written};
 use super::{ahead::Ahead, grpc};
 
 /// The body of an answer to a poll or a publish: complete, and of known length. Payloads in it are
-/// shared with the history, not copied, unless they are small.
+/// shared with the history, not copied, unless they are small. [`Reply`](super::Reply) has an
+/// example.
 #[derive(Default)]
 pub struct ReplyBody {
     chunks: Chunks,
@@ -123,7 +124,7 @@ impl fmt::Debug for ReplyBody {
 
 pin_project! {
     /// The body of a response that has passed [`LongPoll`](super::LongPoll): the inner service's,
-    /// or the answer to a poll.
+    /// or the answer to a poll. [`LongPollLayer`](super::LongPollLayer) has an example.
     pub struct ResponseBody<B: Body> {
         #[pin]
         kind: Kind<B>,

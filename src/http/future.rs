@@ -22,6 +22,7 @@ use super::{
 pin_project! {
     /// The response of [`LongPoll`](super::LongPoll): the inner service's, or that of a poll, which
     /// is parked meanwhile. Dropping it lets the poll go.
+    /// [`LongPollLayer`](super::LongPollLayer) has an example.
     pub struct ResponseFuture<F, B: Body> {
         #[pin]
         kind: Kind<F, B>,

@@ -31,6 +31,29 @@ use crate::{
 /// Answers polls in front of any service; everything else passes through untouched.
 ///
 /// See the [module docs](super) for what is a poll and how it is answered.
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::{Router, body::Body, http::Request, routing::get};
+/// use tower::ServiceExt;
+/// use tower_longpoll::{Hub, LongPollLayer, PathRoute};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let polls = LongPollLayer::new(Hub::new(), PathRoute::new("/events/{channel}")?)
+///     .max_hold(Duration::from_secs(30))
+///     .supersede_by(|parts| Some(parts.headers.get("x-tab")?.to_str().ok()?.into()))
+///     .on_timeout(|_cursor| http::Response::new("nothing yet".into()));
+/// let app: Router = Router::new().route("/", get(async || "a page")).layer(polls);
+///
+/// let page = app.clone().oneshot(Request::get("/").body(Body::empty())?).await?;
+/// assert_eq!(page.status(), 200);
+/// let poll = Request::get("/events/quiet?wait=0").body(Body::empty())?;
+/// let answer = app.oneshot(poll).await?;
+/// assert!(answer.headers().contains_key("longpoll-cursor")); // in replaced answers, too
+/// # Ok(())
+/// # }
+/// ```
 pub struct LongPollLayer<R> {
     pub(super) endpoint: Arc<Endpoint<R>>,
 }
@@ -106,6 +129,17 @@ impl<R> LongPollLayer<R> {
     /// A poll without a cursor is parked at once, but held for the rest of `within` at least if
     /// nothing comes. 16,384 clients are remembered; who is pushed out by others is not slowed
     /// down.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_longpoll::{Hub, LongPollLayer};
+    ///
+    /// let layer = LongPollLayer::new(Hub::new(), ())
+    ///     .damp_by(Duration::from_secs(1), |parts| {
+    ///         Some(parts.headers.get("authorization")?.to_str().ok()?.into())
+    ///     });
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn damp_by<F>(mut self, within: Duration, key: F) -> Self
     where
@@ -128,6 +162,16 @@ impl<R> LongPollLayer<R> {
     ///
     /// To this and every other replaced answer the header fields that all answers have are added:
     /// `longpoll-cursor`, and unless they are set `cache-control` and `x-content-type-options`.
+    ///
+    /// ```
+    /// use tower_longpoll::{Hub, LongPollLayer};
+    ///
+    /// let layer = LongPollLayer::new(Hub::new(), ()).on_events(|batch| {
+    ///     let lines = batch.iter().flat_map(|entry| [&entry.payload()[..], b"\n"]);
+    ///     http::Response::new(lines.collect::<Vec<_>>().concat().into())
+    /// });
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn on_events<F>(mut self, answer: F) -> Self
     where
@@ -169,6 +213,17 @@ impl<R> LongPollLayer<R> {
     }
 
     /// Replaces the answer when the hub cannot or will not hold the poll.
+    ///
+    /// ```
+    /// use tower_longpoll::{Hub, LongPollLayer};
+    ///
+    /// let layer = LongPollLayer::new(Hub::new(), ()).on_refused(|reason| {
+    ///     let mut response = http::Response::new(reason.to_string().into());
+    ///     *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+    ///     response
+    /// });
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn on_refused<F>(mut self, answer: F) -> Self
     where
@@ -190,6 +245,8 @@ impl<R> LongPollLayer<R> {
 
     /// A service of its own with the same settings: for `nest_service`, so that other routes pay
     /// nothing.
+    ///
+    /// [`LongPollService`] has an example.
     pub fn into_service(self) -> LongPollService<R> {
         LongPollService::from(self)
     }
@@ -229,6 +286,8 @@ impl<R> fmt::Debug for LongPollLayer<R> {
 /// Answers polls in front of a service. Made by [`LongPollLayer`].
 ///
 /// See the [module docs](super).
+///
+/// [`LongPollLayer`] has an example.
 pub struct LongPoll<S, R> {
     inner: S,
     layer: LongPollLayer<R>,

@@ -21,6 +21,18 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 ///
 /// The layer reads it for the polls of its route. A handler that decides by itself what to hold
 /// reads it with [`Poll::read`], or with the feature `axum` as an extractor.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_longpoll::{Hub, Since, http::Poll};
+///
+/// let cursor = Hub::new().cursor();
+/// let request = http::Request::get(format!("/inbox?cursor={cursor}")).header("prefer", "wait=20");
+/// let poll = Poll::read(&request.body(())?.into_parts().0)?;
+/// assert_eq!(poll.since(), Since::Cursor(cursor));
+/// assert_eq!(poll.wait(), Some(Duration::from_secs(20)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Poll {
     since: Since,

@@ -45,6 +45,25 @@ use crate::{
 /// | the hub is full or closed | 503 with `retry-after` |
 ///
 /// Errors are `application/problem+json` (RFC 9457).
+///
+/// ```
+/// use axum::{Router, body::Body, http::Request, routing::any_service};
+/// use tower::ServiceExt;
+/// use tower_longpoll::{Hub, PathRoute, PublishService};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let hub = Hub::new();
+/// let publish = PublishService::new(hub.clone(), PathRoute::new("/events/{channel}")?);
+/// let app: Router = Router::new().route("/events/{channel}", any_service(publish));
+/// let answer = app.oneshot(Request::post("/events/news").body(Body::from("hello"))?).await?;
+/// assert_eq!(answer.status(), 202);
+/// assert_eq!(hub.stats().published, 1);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// With authorization in front of it: [mounting](crate::guide::mounting).
 #[derive(Clone, Debug)]
 pub struct PublishService {
     hub: Hub,
@@ -180,7 +199,7 @@ impl Upload {
 
 pin_project! {
     /// The response of [`PublishService`]. Dropping it before the body has arrived publishes
-    /// nothing.
+    /// nothing. The service has an example.
     #[must_use = "a future does nothing unless it is polled"]
     pub struct PublishFuture<B> {
         #[pin]

@@ -24,13 +24,49 @@ use crate::{
 };
 
 /// The header field that carries a cursor, in answers and in polls.
+///
+/// [`Reply`] has an example.
 pub const CURSOR: HeaderName = HeaderName::from_static("longpoll-cursor");
 /// The header field, always `true`, of an answer that reports a gap.
+///
+/// The guide has one under [cursors](crate::guide::cursors).
 pub const GAP: HeaderName = HeaderName::from_static("longpoll-gap");
 /// The header field of a raw answer that names the event's channel, percent-encoded.
+///
+/// [`Reply`] has an example.
 pub const CHANNEL: HeaderName = HeaderName::from_static("longpoll-channel");
 
 /// How events are answered.
+///
+/// ```
+/// use axum::{Router, body::{Body, to_bytes}, http::Request};
+/// use tower::ServiceExt;
+/// use tower_longpoll::{Channel, Event, Hub, LongPollLayer, PathRoute, Reply, http};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[cfg(feature = "json")]
+/// # {
+/// let (hub, news) = (Hub::new(), Channel::new("news")?);
+/// hub.publish(&news, Event::json(&[1, 2])?)?;
+/// let poll = || Request::get("/events/news?cursor=oldest").body(Body::empty());
+/// let app = |reply| -> Result<Router, http::Invalid> {
+///     let route = PathRoute::new("/events/{channel}").expect("a valid pattern");
+///     Ok(Router::new().layer(LongPollLayer::new(hub.clone(), route).reply(reply)))
+/// };
+///
+/// let raw = app(Reply::Raw)?.oneshot(poll()?).await?;
+/// assert_eq!(raw.headers()[http::CHANNEL], "news");
+/// assert_eq!(raw.headers()[http::CURSOR], hub.cursor().to_string());
+/// assert_eq!(to_bytes(raw.into_body(), 1_000).await?, "[1,2]");
+///
+/// let json = app(Reply::Json)?.oneshot(poll()?).await?;
+/// let json: serde_json::Value = serde_json::from_slice(&to_bytes(json.into_body(), 1_000).await?)?;
+/// assert_eq!(json["events"][0]["data"], serde_json::json!([1, 2]));
+/// # }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reply {

@@ -9,6 +9,8 @@ use super::query;
 use crate::channel::Channel;
 
 /// What a route says of a request.
+///
+/// [`Route`] has an example.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Routed {
@@ -28,6 +30,21 @@ pub enum Routed {
 ///
 /// Implemented by [`PathRoute`] and by every closure from `&http::request::Parts` to [`Routed`].
 /// It runs for every request that comes to the layer, so it should be quick.
+///
+/// ```
+/// use tower_longpoll::{Channel, Hub, LongPollLayer, http::{Invalid, Routed}};
+///
+/// let route = |parts: &http::request::Parts| {
+///     let Some(name) = parts.uri.path().strip_prefix("/rooms/") else { return Routed::Pass };
+///     match Channel::new(name) {
+///         Ok(channel) if parts.method == http::Method::GET => Routed::Poll(channel),
+///         Ok(_) => Routed::Pass,
+///         Err(error) => Routed::Invalid(Invalid::new("channel", error.to_string())),
+///     }
+/// };
+/// let layer = LongPollLayer::new(Hub::new(), route);
+/// # let _: tower_longpoll::LongPollService<_> = layer.into();
+/// ```
 pub trait Route {
     /// Looks at a request.
     fn route(&self, parts: &Parts) -> Routed;
@@ -50,6 +67,13 @@ impl Route for () {
 }
 
 /// A part of a poll that cannot be understood.
+///
+/// ```
+/// use tower_longpoll::http::Invalid;
+///
+/// let invalid = Invalid::new("channel", "there is no such room");
+/// assert_eq!((invalid.field(), invalid.to_string().as_str()), ("channel", "there is no such room"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     field: &'static str,
@@ -187,6 +211,14 @@ impl Route for PathRoute {
 }
 
 /// A text that is not a pattern of [`PathRoute`], or stands in for one that is there already.
+///
+/// ```
+/// use tower_longpoll::PathRoute;
+///
+/// assert!(PathRoute::new("events").is_err()); // no path
+/// assert!(PathRoute::new("/{room}/{seat}").is_err()); // which of them?
+/// assert!(PathRoute::new("/{channel}/{seat}").is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteError {
     pattern: String,

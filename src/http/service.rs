@@ -25,6 +25,22 @@ use crate::hub::Hub;
 /// For routers that mount a service on a path, such as axum's `nest_service`; the route sees what
 /// they leave of the path. See the [module docs](super) for what is a poll and how it is answered.
 /// Settings are those of [`LongPollLayer`], by [`LongPollLayer::into_service`].
+///
+/// ```
+/// use axum::{Router, body::Body, http::Request};
+/// use tower::ServiceExt;
+/// use tower_longpoll::{Hub, LongPollService, PathRoute};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let polls = LongPollService::new(Hub::new(), PathRoute::new("/{channel}")?);
+/// let app: Router = Router::new().nest_service("/events", polls);
+/// let poll = |path| Request::get(path).body(Body::empty());
+/// assert_eq!(app.clone().oneshot(poll("/events/quiet?wait=0")?).await?.status(), 204);
+/// assert_eq!(app.oneshot(poll("/events/a/b")?).await?.status(), 404);
+/// # Ok(())
+/// # }
+/// ```
 pub struct LongPollService<R> {
     polls: LongPollLayer<R>,
 }
@@ -92,6 +108,8 @@ impl<R> fmt::Debug for LongPollService<R> {
 }
 
 /// The response of [`LongPollService`]. Dropping it lets the poll go.
+///
+/// [`LongPollService`] has an example.
 #[must_use = "a future does nothing unless it is polled"]
 pub struct PollFuture(Kind);
 

@@ -182,7 +182,7 @@ impl<S, R> Layer<S> for WatchLayer<R> {
     }
 }
 
-/// Watches the resources of a service. Made by [`WatchLayer`], which see.
+/// Watches the resources of a service. Made by [`WatchLayer`], which has an example.
 pub struct Watch<S, R> {
     inner: S,
     layer: WatchLayer<R>,

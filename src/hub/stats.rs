@@ -31,6 +31,16 @@ macro_rules! numbers {
 
 numbers! {
     /// What a hub holds, and what has happened on it since it was made.
+    ///
+    /// ```
+    /// use tower_longpoll::{Channel, Hub};
+    ///
+    /// let (hub, news) = (Hub::new(), Channel::new("news")?);
+    /// hub.publish(&news, "hello")?;
+    /// let stats = hub.stats();
+    /// assert_eq!((stats.parked, stats.channels, stats.published), (0, 1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     Stats {
         /// Polls that are parked, or were woken and have not been polled yet.
         parked: usize,
@@ -69,6 +79,17 @@ numbers! {
 
 numbers! {
     /// What one channel holds.
+    ///
+    /// ```
+    /// use tower_longpoll::{Channel, Event, Hub};
+    ///
+    /// let (hub, news) = (Hub::new(), Channel::new("news")?);
+    /// assert_eq!(hub.channel_stats(&news), None);
+    /// hub.publish(&news, Event::new("hello"))?;
+    /// let stats = hub.channel_stats(&news).expect("it has an event");
+    /// assert_eq!(stats.history_bytes, "hello".len() + Event::OVERHEAD_BYTES);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ChannelStats {
         /// Polls that are parked on the channel, perhaps beside others.
         parked: usize,

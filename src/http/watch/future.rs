@@ -26,6 +26,7 @@ use crate::{
 
 pin_project! {
     /// The response of [`Watch`](super::Watch). Dropping it lets the request go.
+    /// [`WatchLayer`](super::WatchLayer) has an example.
     pub struct WatchFuture<S, B, ResBody>
     where
         S: Service<Request<B>>,
