@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use axum::http::{Request, request::Parts};
+use axum::http::{Method, Request, request::Parts};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use tower_longpoll::{
@@ -177,7 +177,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let visitors = self.events.visitors(&parts);
-        let is_poll = parts.uri.path().starts_with("/events");
+        let is_poll = parts.method == Method::GET && parts.uri.path().starts_with("/events");
         let status = is_poll.then(|| Arc::clone(&self.events.app.status));
         let answer = self.inner.call(Request::from_parts(parts, body));
         Attendance { answer, visitors, status }

@@ -30,6 +30,8 @@ mod rules;
 mod server;
 mod status;
 mod store;
+#[cfg(test)]
+mod tests;
 mod times;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};

@@ -44,6 +44,7 @@ pub(crate) struct Room {
     times: Times,
     runtime: Handle,
     max_games: usize,
+    creating: Mutex<()>,
     index: RwLock<Index>,
 }
 
@@ -78,15 +79,20 @@ pub(crate) struct Ticket {
 
 impl Room {
     /// A room with the games that are stored. Needs a runtime.
-    pub(crate) fn open(hub: Hub, store: Store, max_games: usize) -> io::Result<Arc<Self>> {
-        let times = Times::new();
+    pub(crate) fn open(
+        hub: Hub,
+        store: Store,
+        times: Times,
+        max_games: usize,
+    ) -> io::Result<Arc<Self>> {
         let (games, damaged) = store.read(times.now())?;
         for what in damaged {
             eprintln!("note: left a game out, {what}");
         }
         let index = RwLock::default();
         let runtime = Handle::current();
-        let room = Arc::new(Self { hub, store, times, runtime, max_games, index });
+        let creating = Mutex::default();
+        let room = Arc::new(Self { hub, store, times, runtime, max_games, creating, index });
         if games.len() > max_games {
             eprintln!("note: left {} games out, there are too many", games.len() - max_games);
         }
@@ -135,13 +141,18 @@ impl Room {
         color: Color,
     ) -> Result<Ticket, Problem> {
         let full = || Problem::unavailable("There are as many games as this server takes.");
-        let (now, seat) = (self.now(), Seat::new());
-        let id = random::name(8);
-        let mut game = Game::new(id, time, increment, color, seat.clone());
-        game.changed_at = now.unix_ms;
-        if self.games() >= self.max_games || self.table(&game.id).is_some() {
+        // One after the other, so that there are never more than that, nor two of one name.
+        let _one = self.creating.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.games() >= self.max_games {
             return Err(full());
         }
+        let mut id = random::name(8);
+        while self.table(&id).is_some() {
+            id = random::name(8);
+        }
+        let (now, seat) = (self.now(), Seat::new());
+        let mut game = Game::new(id, time, increment, color, seat.clone());
+        game.changed_at = now.unix_ms;
         self.store.write(&game, now).map_err(not_stored)?;
         let ticket = Ticket { id: game.id.clone(), color, token: seat.token, seat: seat.name };
         let table = self.seat(game);

@@ -143,6 +143,13 @@ impl Board {
         Ok(board)
     }
 
+    /// A board with this position, however it was reached.
+    #[cfg(test)]
+    pub(crate) fn at(fen: &str) -> Self {
+        let fen: Fen = fen.parse().unwrap();
+        Self { position: fen.into_position(CastlingMode::Standard).unwrap(), ..Self::new() }
+    }
+
     /// Makes a move such as `e2e4`, `e1g1` or `e7e8q`.
     pub(crate) fn play(&mut self, uci: &str) -> Result<(), Illegal> {
         let uci: UciMove = uci.parse().map_err(|_| Illegal)?;

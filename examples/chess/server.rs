@@ -16,7 +16,7 @@ use tokio::{
 };
 use tower_longpoll::Hub;
 
-use crate::{App, Options, api, process, room::Room, store::Store};
+use crate::{App, Options, api, process, room::Room, store::Store, times::Times};
 
 /// How many games there can be at once.
 const MAX_GAMES: usize = 10_000;
@@ -38,7 +38,7 @@ pub(crate) async fn run(options: Options) -> io::Result<()> {
     });
     let hub = hub(options.hold()).map_err(io::Error::other)?;
     let room = Store::open(folder.clone())
-        .and_then(|store| Room::open(hub.clone(), store, MAX_GAMES))
+        .and_then(|store| Room::open(hub.clone(), store, Times::new(), MAX_GAMES))
         .map_err(|error| told(error, format!("cannot keep games in {}", folder.display())))?;
     announce(address, &folder, room.games());
 

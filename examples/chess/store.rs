@@ -22,6 +22,9 @@ use crate::{
     times::{Moment, ms},
 };
 
+/// The ending of a file that is being written.
+const PART: &str = "part";
+
 /// A folder of games.
 pub(crate) struct Store {
     folder: PathBuf,
@@ -36,7 +39,7 @@ impl Store {
 
     pub(crate) fn write(&self, game: &Game, now: Moment) -> io::Result<()> {
         let text = serde_json::to_vec(&Stored::of(game, now))?;
-        let part = self.folder.join(format!("{}.part", game.id));
+        let part = self.folder.join(format!("{}.{PART}", game.id));
         fs::write(&part, text)?;
         fs::rename(part, self.file(&game.id))
     }
@@ -50,6 +53,11 @@ impl Store {
         let (mut games, mut damaged) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == PART) {
+                // Of a server that was killed while it wrote: nobody was told of it.
+                fs::remove_file(path)?;
+                continue;
+            }
             if path.extension().is_some_and(|extension| extension == "json") {
                 match read(&path, now) {
                     Ok(game) => games.push(game),
