@@ -55,7 +55,7 @@ struct Options {
     #[arg(long, value_name = "FOLDER")]
     games: Option<PathBuf>,
     /// How long a poll is held that does not say
-    #[arg(long, value_name = "SECONDS", default_value_t = 25)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..=60))]
     hold: u16,
     /// Let anybody poll and publish on the channels `sim.*`, for the load simulator
     #[arg(long)]

@@ -146,8 +146,9 @@ impl Board {
     /// A board with this position, however it was reached.
     #[cfg(test)]
     pub(crate) fn at(fen: &str) -> Self {
-        let fen: Fen = fen.parse().unwrap();
-        Self { position: fen.into_position(CastlingMode::Standard).unwrap(), ..Self::new() }
+        let fen: Fen = fen.parse().expect("a position");
+        let position = fen.into_position(CastlingMode::Standard).expect("a possible one");
+        Self { position, ..Self::new() }
     }
 
     /// Makes a move such as `e2e4`, `e1g1` or `e7e8q`.

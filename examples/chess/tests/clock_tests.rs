@@ -68,6 +68,29 @@ async fn the_flag_is_told_in_the_millisecond_in_which_it_falls() {
     assert_eq!(clocks(event), (0, 6_000, Value::Null));
 }
 
+/// Nothing else has the server look at the table in that time: both are here, and say nothing.
+#[tokio::test(start_paused = true)]
+async fn a_flag_that_falls_earlier_than_the_other_would_have_is_told_in_time() {
+    let site = Site::new();
+    let players = site.game(60.0, 0).await;
+    let seats = format!("channel=seat.{}&channel=seat.{}", players.white_seat, players.black_seat);
+    let _first = site.poll(&format!("{seats}&wait=60")).await;
+    let start = Instant::now();
+    site.play(&players.id, &players.white, "e2e4", 0).await;
+    sleep_ms(50_000).await;
+    let _second = site.poll(&format!("{seats}&wait=60")).await;
+    site.play(&players.id, &players.black, "e7e5", 1).await;
+    sleep_ms(20_000).await;
+    let poll = site.poll(&format!("channel=game.{}&{seats}", players.id)).await;
+    site.play(&players.id, &players.white, "g1f3", 2).await;
+    poll.await.unwrap();
+    let poll = site.poll(&format!("channel=game.{}&{seats}", players.id)).await;
+    let answer = poll.await.unwrap();
+    assert_eq!(start.elapsed().as_millis(), 80_000);
+    let over = &answer["events"][0]["data"]["view"];
+    assert_eq!(over["result"], json!({ "winner": "white", "reason": "time" }));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_move_in_the_last_millisecond_counts_and_a_later_one_does_not() {
     let site = Site::new();

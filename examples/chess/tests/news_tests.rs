@@ -51,7 +51,7 @@ async fn who_loads_the_game_sees_every_later_change_once() {
     const MOVES: &str = "e2e3 a7a5 d1h5 a8a6 h5a5 h7h5 h2h4 a6h6 a5c7 f7f6 c7d7 e8f7 d7b7 d8d3 b7b8 \
                          d3h7 b8c8 f7g6 c8e6";
     let site = Arc::new(Site::new());
-    for _ in 0..40 {
+    for _ in 0..15 {
         let players = Arc::new(site.game(600.0, 0).await);
         let mut followers = JoinSet::new();
         for polls_a_load in [1, 1, 2, 3] {
