@@ -21,7 +21,7 @@ use crate::{App, Options, api, process, room::Room, store::Store, times::Times};
 /// How many games there can be at once.
 const MAX_GAMES: usize = 10_000;
 /// How long answers that are on their way may take at the end.
-const FAREWELL: Duration = Duration::from_secs(2);
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Serves until it is asked to stop.
 pub(crate) async fn run(options: Options) -> io::Result<()> {
@@ -57,13 +57,14 @@ pub(crate) async fn run(options: Options) -> io::Result<()> {
     // First no new connections, then every poll is answered.
     let _ = stop.send(());
     hub.drain(Duration::ZERO);
+    // Now rather than at the end: there may be another server by then.
+    room.save();
     tokio::select! {
         _ = server => {}
         // A client that stalls does not keep the server; neither does who is impatient.
         () = sleep(FAREWELL) => {}
         () = stops.next() => {}
     }
-    room.save();
     Ok(())
 }
 

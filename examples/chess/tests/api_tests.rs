@@ -256,11 +256,20 @@ async fn the_simulator_has_channels_where_the_server_says_so() {
     }
 }
 
+/// The path of a style sheet of the first page.
+async fn style(site: &Site) -> String {
+    let page = text(&site.get("/").await.1);
+    let start = page.find("/assets/").unwrap();
+    let end = start + page[start..].find(".css").unwrap() + ".css".len();
+    page[start..end].into()
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_answer_says_what_browsers_may_do() {
     let site = Site::new();
     let id = site.game(300.0, 0).await.id;
-    let paths = ["/", &format!("/game/{id}"), "/game/nothing1", "/status", "/assets/style.css"];
+    let style = style(&site).await;
+    let paths = ["/", &format!("/game/{id}"), "/game/nothing1", "/status", &style];
     let more = ["/nothing", "/api/status", "/events?channel=status&wait=0", "/events/nothing"];
     for path in paths.into_iter().chain(more) {
         let (status, headers, _) = site.send(Request::get(path).body(Body::empty()).unwrap()).await;
@@ -275,7 +284,8 @@ async fn every_answer_says_what_browsers_may_do() {
 #[tokio::test(start_paused = true)]
 async fn an_asset_that_the_browser_has_is_not_sent_again() {
     let site = Site::new();
-    let get = || Request::get("/assets/style.css");
+    let style = style(&site).await;
+    let get = || Request::get(&style);
     let (status, headers, body) = site.send(get().body(Body::empty()).unwrap()).await;
     assert_eq!((status.as_u16(), body.is_empty()), (200, false));
     assert_eq!(headers["content-type"], "text/css; charset=utf-8");
