@@ -13,6 +13,9 @@ use crate::rules::{Color, Sides};
 /// How long a client that was answered counts as here without a new poll.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
+/// Watchers come and go in crowds: their number is told this often.
+pub(crate) const CROWD: Duration = Duration::from_secs(1);
+
 /// What a poll is to a game.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -105,7 +108,8 @@ impl Attendance {
     /// When somebody will have left, if nothing else happens.
     pub(crate) fn due(&mut self, now: Instant) -> Option<Instant> {
         self.forget(now);
-        let watcher = self.ended.front().map(|&ended| ended + GRACE);
+        // Together with those who leave soon after.
+        let watcher = self.ended.front().map(|&ended| ended + GRACE + CROWD);
         let polls = Color::BOTH.map(|color| self.seats.get(color));
         let players = polls.into_iter().filter(|polls| polls.parked == 0);
         let players = players.filter_map(|polls| polls.until());

@@ -12,6 +12,9 @@
 //! - `api` and `assets` are the site; `status`, `probe` and `process` measure.
 //! - `server` listens, and ends when it is asked to.
 //!
+//! Whoever reaches the port may create games and chat, as fast as they like: on the open internet it
+//! belongs behind a proxy that limits connections and requests.
+//!
 //! The rules are those of the crate `shakmaty`, which is under the GPL: so is a program that is
 //! built from this example. The library does not use it.
 

@@ -12,14 +12,12 @@ use tokio::{
 
 use super::{Room, Table};
 use crate::{
-    attendance::Role,
+    attendance::{CROWD, Role},
     game::{Game, Kind},
     problem::Problem,
     rules::Color,
 };
 
-/// Watchers come and go in crowds: their number is told this often.
-const CROWD: Duration = Duration::from_secs(1);
 /// When to try again what the disk did not take.
 const AGAIN: Duration = Duration::from_secs(1);
 

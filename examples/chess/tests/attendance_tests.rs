@@ -132,6 +132,37 @@ async fn watchers_are_those_who_poll_the_game_without_a_seat_at_it() {
     assert_eq!(site.state(&players.id, "").await["view"]["watchers"], 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_crowd_comes_and_goes_in_few_events() {
+    let site = Site::new();
+    let players = site.game(300.0, 0).await;
+    sleep_ms(6_000).await;
+    let state = site.state(&players.id, "").await;
+    let game = format!("channel=game.{}&wait=60", players.id);
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        crowd.push(site.poll(&game).await);
+        sleep_ms(5).await;
+    }
+    // All are answered when their number is told, and are back a moment later.
+    for poll in crowd.splice(.., []) {
+        poll.await.unwrap();
+    }
+    for _ in 0..100 {
+        crowd.push(site.poll(&game).await);
+    }
+    sleep_ms(10_000).await;
+    assert_eq!(site.state(&players.id, "").await["view"]["watchers"], 100);
+    for poll in crowd {
+        poll.abort();
+        sleep_ms(5).await;
+    }
+    sleep_ms(10_000).await;
+    let told = site.events(&players.id, &state["cursor"]).await;
+    let crowd: Vec<_> = told.iter().map(|event| event["view"]["watchers"].clone()).collect();
+    assert_eq!(crowd, [100, 0]);
+}
+
 /// The look at what a parked poll costs is by hand, since a test's own task would count.
 #[tokio::test(start_paused = true)]
 async fn parked_polls_have_no_tasks_and_leave_nothing() {
