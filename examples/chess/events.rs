@@ -63,7 +63,7 @@ impl Events {
         }
     }
 
-    /// Who is here with this request; none if that matters to nobody.
+    /// Who is here with this request; none if that matters to nobody, or if it will be refused.
     fn visitors(&self, parts: &Parts) -> Option<Visitors> {
         let (mut present, mut watched, mut is_status) = (Vec::new(), Vec::new(), false);
         let routed = self.path.route(parts);
@@ -168,7 +168,7 @@ where
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = Attendance<S::Future>;
+    type Future = Attending<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -180,13 +180,13 @@ where
         let is_poll = parts.method == Method::GET && parts.uri.path().starts_with("/events");
         let status = is_poll.then(|| Arc::clone(&self.events.app.status));
         let answer = self.inner.call(Request::from_parts(parts, body));
-        Attendance { answer, visitors, status }
+        Attending { answer, visitors, status }
     }
 }
 
 pin_project! {
     /// A response that is under way.
-    pub(crate) struct Attendance<F> {
+    pub(crate) struct Attending<F> {
         #[pin]
         answer: F,
         visitors: Option<Visitors>,
@@ -194,7 +194,7 @@ pin_project! {
     }
 }
 
-impl<F: Future> Future for Attendance<F> {
+impl<F: Future> Future for Attending<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {

@@ -20,8 +20,8 @@ use crate::{App, Options, api, process, room::Room, store::Store, times::Times};
 
 /// How many games there can be at once.
 const MAX_GAMES: usize = 10_000;
-/// How long answers that are on their way may take at the end.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long connections may take to end when every poll has its answer.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Serves until it is asked to stop.
 pub(crate) async fn run(options: Options) -> io::Result<()> {
@@ -59,10 +59,16 @@ pub(crate) async fn run(options: Options) -> io::Result<()> {
     hub.drain(Duration::ZERO);
     // Now rather than at the end: there may be another server by then.
     room.save();
+    // A client that stalls does not keep the server; neither does who is impatient.
+    let farewell = async {
+        while hub.stats().parked > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+        sleep(FAREWELL).await;
+    };
     tokio::select! {
         _ = server => {}
-        // A client that stalls does not keep the server; neither does who is impatient.
-        () = sleep(FAREWELL) => {}
+        () = farewell => {}
         () = stops.next() => {}
     }
     Ok(())
