@@ -274,7 +274,7 @@ async fn serve(options: Options, hub: Hub) -> io::Result<()> {
     drop((listener, opened));
     hub.drain(options.drain);
     tokio::select! {
-        () = finish(connections, options.drain) => Ok(()),
+        () = finish(connections, &hub, options.drain) => Ok(()),
         // 128 and the signal's number, as shells count it.
         signal = stops.next() => process::exit(128 + signal.as_raw_value()),
     }
@@ -384,11 +384,12 @@ impl Stops {
 }
 
 /// Lets the connections end, once the hub lets their polls go.
-async fn finish(connections: GracefulShutdown, spread: Duration) {
+async fn finish(connections: GracefulShutdown, hub: &Hub, spread: Duration) {
     // Until then connections stay usable: a client that polls again is told when to come back. It
-    // is over early if there is nobody left to tell.
+    // is over early if there is nobody left to tell, and late if a busy machine takes long.
     let spread_over = Instant::now() + spread;
-    while Instant::now() < spread_over && connections.count() > 0 {
+    let is_early = || Instant::now() < spread_over || hub.stats().parked > 0;
+    while is_early() && connections.count() > 0 {
         sleep(Duration::from_millis(20)).await;
     }
     // Answers that are on their way arrive; a client that stalls does not keep the server.
