@@ -8,8 +8,9 @@
 //!
 //! # Rules
 //!
-//! - Events are published by a [`Publisher`]; the hub itself takes none
-//!   ([`PublishError::Follows`](crate::PublishError::Follows)), nor touches or deletes.
+//! - Events are published by a [`Publisher`], or by `POST` through a
+//!   [`PublishService`](crate::PublishService). [`Hub::publish`], which cannot wait for the log, takes none
+//!   ([`PublishError::Follows`](crate::PublishError::Follows)), nor does the hub touch or delete.
 //! - A node begins with what the log holds. Until it has applied what was there when it began, it is
 //!   not ready ([`Backplane::ready`], [`Stats::ready`](crate::Stats::ready)) and should get no clients.
 //! - A poll with a cursor from further on, of a node that is quicker, waits until this one is there.
@@ -45,15 +46,18 @@ mod pump;
 
 use std::{error::Error, fmt, sync::Arc};
 
-use tokio::{sync::mpsc, sync::watch, task::AbortHandle};
+use tokio::sync::{mpsc, watch};
 
 pub use self::{
-    driver::{Driver, Entry, EntryId, Opened, Portion, Position, Reader, Retention},
+    driver::{Driver, Entry, Opened, Portion, Reader, Retention},
     memory::{MemoryLog, MemoryReader},
-    publisher::{AppendError, Publisher},
+    publisher::Publisher,
 };
 use self::{publisher::MAX_APPENDS, pump::Pump};
-pub use crate::change::Change;
+pub use crate::{
+    change::{Change, EntryId, Position},
+    hub::AppendError,
+};
 use crate::{
     config::ConfigError,
     cursor::Cursor,
@@ -121,8 +125,8 @@ impl Backplane {
         };
         let (appends, to_append) = mpsc::channel(MAX_APPENDS);
         tokio::spawn(publisher::write(driver, to_append));
-        hub.attach(Follower(tokio::spawn(pump.run(reader)).abort_handle()));
-        Ok(Self { publisher: Publisher { hub, appends }, status })
+        hub.attach(appends, tokio::spawn(pump.run(reader)).abort_handle());
+        Ok(Self { publisher: Publisher { hub }, status })
     }
 
     /// The hub, for the layer and for waits.
@@ -144,15 +148,6 @@ impl Backplane {
     /// How far the hub is at the moment.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
-    }
-}
-
-/// Ends the task that follows a log for a hub, when that is gone.
-struct Follower(AbortHandle);
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

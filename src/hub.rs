@@ -4,7 +4,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-pub(crate) use self::follow::Followed;
+pub use self::append::AppendError;
+pub(crate) use self::{
+    append::{Append, Appending},
+    follow::Followed,
+};
 pub use self::{
     builder::HubBuilder,
     stats::{ChannelStats, Stats},
@@ -20,6 +24,7 @@ use crate::{
     wait::{Events, Wait},
 };
 
+mod append;
 mod builder;
 mod follow;
 mod stats;

@@ -4,9 +4,12 @@
 
 use std::time::Duration;
 
+use http::Request;
+use http_body_util::BodyExt;
 use tokio_test::{assert_pending, assert_ready, task};
+use tower::ServiceExt;
 use tower_longpoll::{
-    Hub, Since, Waited,
+    Hub, PathRoute, PublishService, Since, Waited,
     backplane::{AppendError, Backplane, Driver, MemoryLog},
 };
 
@@ -282,6 +285,33 @@ async fn a_node_applies_a_long_log_in_portions_and_says_how_far_it_is() {
     lags.dedup();
     assert_eq!(lags, [1_000, 744, 488, 232, 0]);
     assert!(second.hub().stats().ready && second.status().ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_is_answered_when_the_log_has_it() {
+    let log = Faulty::new();
+    let (here, there) = (node(log.clone()).await, node(log.log()).await);
+    let start = there.hub().cursor();
+    let posts = PublishService::new(here.hub().clone(), PathRoute::new("/{channel}").unwrap());
+    let post = async |body: &str| {
+        let request = Request::post("/a").body(body.to_owned()).unwrap();
+        posts.clone().oneshot(request).await.unwrap()
+    };
+    let answer = post("1").await;
+    assert_eq!(answer.status(), 201);
+    let mut client = Client::new(start, &["a"]);
+    assert_eq!(client.hear(there.hub(), 1).await, ["1"]);
+    let Since::Cursor(cursor) = client.since else { panic!() };
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, format!(r#"{{"cursor":"{cursor}"}}"#));
+
+    log.set_away(true);
+    settle().await;
+    let answer = post("2").await;
+    assert_eq!(answer.status(), 503);
+    assert!(answer.headers().contains_key("retry-after"));
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&body).contains("the engine is away"), "{body:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,18 +1,8 @@
 //! What a log has to be able to do.
 
-use std::{error::Error, fmt, future::Future, num::NonZeroU64, time::Duration};
+use std::{error::Error, future::Future, num::NonZeroU64, time::Duration};
 
-use crate::{change::Change, random};
-
-/// A place in a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// Which log it is. Another one has another epoch, even if it has the same name and place: one
-    /// that was made anew after its data were lost.
-    pub epoch: NonZeroU64,
-    /// The number of an entry; numbers ascend, and need not be dense.
-    pub sequence: u64,
-}
+use crate::change::{Change, EntryId, Position};
 
 /// An ordered log that several hubs follow, such as a stream of a message broker.
 ///
@@ -120,34 +110,4 @@ pub struct Retention {
 impl Retention {
     /// How long a log remembers the ids of entries at least.
     pub const DUPLICATES: Duration = Duration::from_secs(120);
-}
-
-/// Tells one append from another: the same for tries to append the same entry.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct EntryId(String);
-
-impl EntryId {
-    /// An id that no other entry has, as far as chance allows.
-    pub fn random() -> Self {
-        Self(format!("{:016x}{:016x}", random::number(), random::number()))
-    }
-
-    /// An id that the application has for what it publishes, such as the key of a row. None if it is
-    /// empty, longer than 128 bytes, or has other characters than visible ASCII.
-    pub fn new(id: impl Into<String>) -> Option<Self> {
-        let id = id.into();
-        let is_id = (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-        is_id.then_some(Self(id))
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for EntryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EntryId({:?})", self.0)
-    }
 }

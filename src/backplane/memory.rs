@@ -9,8 +9,11 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 
-use super::driver::{Driver, Entry, EntryId, Opened, Portion, Position, Reader, Retention};
-use crate::{change::Change, random};
+use super::driver::{Driver, Entry, Opened, Portion, Reader, Retention};
+use crate::{
+    change::{Change, EntryId, Position},
+    random,
+};
 
 /// A log in the memory of the process: for tests, and for several hubs in one process.
 ///

@@ -1,30 +1,25 @@
 //! Publishing to a log.
 
-use std::{error::Error, fmt, sync::Arc};
+use std::sync::Arc;
 
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{Semaphore, mpsc},
     task::JoinSet,
 };
 
-use super::driver::{Driver, EntryId, Position};
+use super::driver::Driver;
 use crate::{
-    change::Change, channel::Channel, cursor::Cursor, event::Event, hub::Hub, outcome::PublishError,
+    change::{Change, EntryId},
+    channel::Channel,
+    cursor::Cursor,
+    event::Event,
+    hub::{Append, AppendError, Hub},
 };
 
 /// Publishes to the log of a hub. A cheap clone.
 #[derive(Clone, Debug)]
 pub struct Publisher {
     pub(super) hub: Hub,
-    pub(super) appends: mpsc::Sender<Append>,
-}
-
-/// Something to append, and whom to tell.
-#[derive(Debug)]
-pub(super) struct Append {
-    id: EntryId,
-    change: Change,
-    stored: oneshot::Sender<Result<Position, String>>,
 }
 
 /// Appends that are on their way to the log at the same time; others wait for them.
@@ -72,32 +67,7 @@ impl Publisher {
     ///
     /// As for [`publish`](Self::publish).
     pub async fn append(&self, id: EntryId, change: Change) -> Result<Cursor, AppendError> {
-        self.check(&change).map_err(AppendError::Refused)?;
-        let (stored, answer) = oneshot::channel();
-        let gone = |id| AppendError::Unknown { id, reason: "the hub is gone".into() };
-        let append = Append { id: id.clone(), change, stored };
-        if self.appends.send(append).await.is_err() {
-            return Err(gone(id));
-        }
-        match answer.await {
-            Ok(Ok(Position { epoch, sequence })) => Ok(Hub::position_of(epoch, sequence)),
-            Ok(Err(reason)) => Err(AppendError::Unknown { id, reason }),
-            Err(_) => Err(gone(id)),
-        }
-    }
-
-    fn check(&self, change: &Change) -> Result<(), PublishError> {
-        let config = self.hub.config();
-        let (max_bytes, name) = (config.max_channel_name_bytes, change.channel().as_str());
-        if name.len() > max_bytes {
-            return Err(PublishError::ChannelName { max_bytes });
-        }
-        match change {
-            Change::Publish(_, event) if event.payload().len() > config.max_payload_bytes => {
-                Err(PublishError::Payload { max_bytes: config.max_payload_bytes })
-            }
-            _ => Ok(()),
-        }
+        self.hub.append(id, change).await
     }
 }
 
@@ -117,30 +87,3 @@ pub(super) async fn write<D: Driver>(driver: Arc<D>, mut appends: mpsc::Receiver
     }
     while tasks.join_next().await.is_some() {}
 }
-
-/// Why an entry may not be in the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AppendError {
-    /// It is beyond a limit of this hub. It is not in the log.
-    Refused(PublishError),
-    /// The log could not be asked, or did not answer. It may be in the log or not; trying again with
-    /// the same id stores it once.
-    Unknown {
-        /// The id of the entry.
-        id: EntryId,
-        /// What went wrong.
-        reason: String,
-    },
-}
-
-impl fmt::Display for AppendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(error) => error.fmt(f),
-            Self::Unknown { reason, .. } => write!(f, "it is not known to be stored: {reason}"),
-        }
-    }
-}
-
-impl Error for AppendError {}

@@ -6,9 +6,13 @@ use tokio::{sync::watch, task::yield_now, time::sleep};
 
 use super::{
     Status,
-    driver::{Driver, Opened, Portion, Position, Reader, Retention},
+    driver::{Driver, Opened, Portion, Reader, Retention},
 };
-use crate::{hub::Followed, hub::Hub, random};
+use crate::{
+    change::Position,
+    hub::{Followed, Hub},
+    random,
+};
 
 pub(super) struct Pump<D: Driver> {
     pub(super) driver: Arc<D>,

@@ -26,9 +26,11 @@ use super::{
     service::not_allowed,
 };
 use crate::{
+    change::Change,
     channel::Channel,
+    cursor::Cursor,
     event::{Event, EventError},
-    hub::Hub,
+    hub::{AppendError, Appending, Hub},
     outcome::PublishError,
 };
 
@@ -39,10 +41,11 @@ use crate::{
 /// | outcome | answer |
 /// |---|---|
 /// | it woke a poll / nobody waited | 201 / 202, `{"cursor","woken"}` |
+/// | the log that the hub follows has stored it | 201, `{"cursor"}` |
 /// | not a channel, not a content type, or not the JSON that the content type says | 400 |
 /// | another path / another method | 404 / 405 |
 /// | larger than the hub's `max_payload_bytes`; the rest of the body is not read | 413 |
-/// | the hub is full or closed | 503 with `retry-after` |
+/// | the hub is full or closed, or its log is not known to have stored it | 503 with `retry-after` |
 ///
 /// Errors are `application/problem+json` (RFC 9457).
 ///
@@ -166,7 +169,7 @@ impl Upload {
         true
     }
 
-    fn publish(&mut self) -> Response<ReplyBody> {
+    fn publish(&mut self) -> Result<Response<ReplyBody>, Appending> {
         let payload = Bytes::from(std::mem::take(&mut self.payload).into_boxed_slice());
         let event = match self.content_type.take() {
             Some(content_type) => Event::typed(payload, content_type),
@@ -177,10 +180,16 @@ impl Upload {
             Err(error) => {
                 let is_type = matches!(error, EventError::ContentType);
                 let field = if is_type { "content-type" } else { "body" };
-                return bad_request(&Invalid::new(field, error.to_string()));
+                return Ok(bad_request(&Invalid::new(field, error.to_string())));
             }
         };
-        match self.hub.publish(&self.channel, event) {
+        if self.hub.follows() {
+            return match self.hub.try_append(Change::Publish(self.channel.clone(), event)) {
+                Ok(appending) => Err(appending),
+                Err(error) => Ok(not_appended(&self.hub, &error)),
+            };
+        }
+        Ok(match self.hub.publish(&self.channel, event) {
             Ok(published) => {
                 let code =
                     if published.woken > 0 { StatusCode::CREATED } else { StatusCode::ACCEPTED };
@@ -188,18 +197,35 @@ impl Upload {
                 let text = format!(r#"{{"cursor":"{cursor}","woken":{woken}}}"#);
                 json_text(code, "application/json", text)
             }
-            Err(PublishError::Payload { .. }) => too_large(&self.hub),
-            Err(error @ PublishError::ChannelName { .. }) => {
-                bad_request(&Invalid::new("channel", error.to_string()))
-            }
-            Err(error) => unavailable(&error.to_string(), 2),
-        }
+            Err(error) => not_published(&self.hub, error),
+        })
     }
+}
+
+fn not_published(hub: &Hub, error: PublishError) -> Response<ReplyBody> {
+    match error {
+        PublishError::Payload { .. } => too_large(hub),
+        PublishError::ChannelName { .. } => {
+            bad_request(&Invalid::new("channel", error.to_string()))
+        }
+        error => unavailable(&error.to_string(), 2),
+    }
+}
+
+fn not_appended(hub: &Hub, error: &AppendError) -> Response<ReplyBody> {
+    match error {
+        AppendError::Refused(error) => not_published(hub, *error),
+        error => unavailable(&error.to_string(), 2),
+    }
+}
+
+fn appended(cursor: Cursor) -> Response<ReplyBody> {
+    json_text(StatusCode::CREATED, "application/json", format!(r#"{{"cursor":"{cursor}"}}"#))
 }
 
 pin_project! {
     /// The response of [`PublishService`]. Dropping it before the body has arrived publishes
-    /// nothing. The service has an example.
+    /// nothing; once it has, the event is on its way. The service has an example.
     #[must_use = "a future does nothing unless it is polled"]
     pub struct PublishFuture<B> {
         #[pin]
@@ -211,6 +237,7 @@ pin_project! {
     #[project = KindProjection]
     enum Kind<B> {
         Reading { #[pin] body: B, upload: Upload },
+        Appending { hub: Hub, #[pin] appending: Appending },
         // None once it was returned.
         Ready { response: Option<Response<ReplyBody>> },
     }
@@ -219,8 +246,8 @@ pin_project! {
 impl<B: Body> Future for PublishFuture<B> {
     type Output = Result<Response<ReplyBody>, Infallible>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut kind = self.project().kind;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut kind = self.as_mut().project().kind;
         let response = match kind.as_mut().project() {
             KindProjection::Reading { mut body, upload } => loop {
                 match ready!(body.as_mut().poll_frame(cx)).transpose() {
@@ -230,9 +257,20 @@ impl<B: Body> Future for PublishFuture<B> {
                             break too_large(&upload.hub);
                         }
                     }
-                    Ok(None) => break upload.publish(),
+                    Ok(None) => match upload.publish() {
+                        Ok(response) => break response,
+                        Err(appending) => {
+                            let hub = upload.hub.clone();
+                            kind.set(Kind::Appending { hub, appending });
+                            return self.poll(cx);
+                        }
+                    },
                     Err(_) => break bad_request(&Invalid::new("body", "the body ended early")),
                 }
+            },
+            KindProjection::Appending { hub, appending } => match ready!(appending.poll(cx)) {
+                Ok(cursor) => appended(cursor),
+                Err(error) => not_appended(hub, &error),
             },
             KindProjection::Ready { response } => match response.take() {
                 Some(response) => response,

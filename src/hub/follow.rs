@@ -1,13 +1,14 @@
 //! A hub that follows a log.
 
 use std::{
-    any::Any,
     num::NonZeroU64,
     sync::{Arc, Weak},
     time::Duration,
 };
 
-use super::{Hub, HubBuilder};
+use tokio::{sync::mpsc, task::AbortHandle};
+
+use super::{Append, Hub, HubBuilder};
 use crate::{
     change::Change,
     config::{Config, ConfigError},
@@ -42,10 +43,19 @@ impl Hub {
         Followed(Arc::downgrade(&self.registry))
     }
 
-    /// Keeps something until the last of the hub's handles is gone. Once.
-    pub(crate) fn attach(&self, attached: impl Any + Send + Sync) {
-        let is_first = self.registry.attached.set(Box::new(attached)).is_ok();
+    /// Whom the hub has write its log, and who reads it: that ends with the hub's last handle. Once.
+    pub(crate) fn attach(&self, log: mpsc::Sender<Append>, reader: AbortHandle) {
+        let is_first = self.registry.attached.set(Box::new(Attached { log, reader })).is_ok();
         debug_assert!(is_first, "a hub follows one log");
+    }
+
+    pub(super) fn log(&self) -> Option<&mpsc::Sender<Append>> {
+        Some(&self.registry.attached.get()?.downcast_ref::<Attached>()?.log)
+    }
+
+    /// Whether its events come from a log.
+    pub(crate) fn follows(&self) -> bool {
+        self.config().follows
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -92,5 +102,17 @@ impl Hub {
 
     pub(crate) fn position_of(epoch: NonZeroU64, sequence: u64) -> Cursor {
         Cursor::new(epoch, sequence)
+    }
+}
+
+/// The two tasks between a hub and its log. The writer ends when nobody can send to it any more.
+struct Attached {
+    log: mpsc::Sender<Append>,
+    reader: AbortHandle,
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.reader.abort();
     }
 }
