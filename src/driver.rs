@@ -26,7 +26,10 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use crate::registry::{Cell, Common};
+use crate::{
+    registry::{Cell, Common},
+    trace::Moment,
+};
 
 /// Batches of due work that a driver does before it lets the tasks that it woke run. With threads it
 /// may be polled 61 times before tokio looks at sockets and timers, and so does less at a time.
@@ -52,6 +55,11 @@ impl Now {
 
     pub(crate) fn tick(self) -> u64 {
         self.nanos_since_base / TICK_NANOS
+    }
+
+    #[inline]
+    pub(crate) fn moment(self) -> Moment {
+        Moment::at(self.nanos_since_base)
     }
 
     /// The first tick that is `duration` or more from now.

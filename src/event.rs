@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::{channel::Channel, cursor::Cursor};
+use crate::{channel::Channel, cursor::Cursor, trace::Moment};
 
 #[cfg(feature = "json")]
 mod json;
@@ -238,6 +238,7 @@ impl std::error::Error for EventError {}
 pub(crate) struct Stored {
     pub(crate) channel: Channel,
     pub(crate) event: Event,
+    published: Moment,
     /// Its place in a JSON reply, written by the first poll that needs it.
     #[cfg(feature = "json")]
     pub(crate) json: std::sync::OnceLock<Box<Encoded>>,
@@ -254,10 +255,11 @@ pub(crate) struct Encoded {
 }
 
 impl Stored {
-    pub(crate) fn new(channel: Channel, event: Event) -> Arc<Self> {
+    pub(crate) fn new(channel: Channel, event: Event, published: Moment) -> Arc<Self> {
         Arc::new(Self {
             channel,
             event,
+            published,
             #[cfg(feature = "json")]
             json: std::sync::OnceLock::new(),
         })
@@ -310,6 +312,10 @@ impl Entry {
     /// The payload of the event.
     pub fn payload(&self) -> &Bytes {
         self.event().payload()
+    }
+
+    pub(crate) fn published(&self) -> Moment {
+        self.stored.published
     }
 
     #[cfg(feature = "json")]

@@ -21,6 +21,7 @@ use crate::{
     event::Event,
     outcome::{PublishError, Published},
     registry::{Phase, Registry, Times},
+    trace,
     wait::{Events, Wait},
 };
 
@@ -77,6 +78,7 @@ impl Hub {
     }
 
     fn with_config(config: Config) -> Self {
+        trace::describe();
         let registry = Registry::new(config, Instant::now().into_std());
         Self { registry: Arc::new(registry) }
     }
@@ -99,8 +101,11 @@ impl Hub {
     ) -> Result<Published, PublishError> {
         let common = &self.registry.common;
         let now = Now::of(common);
-        let times = Times { now: now.tick(), expires: now.after(common.config.history_age) };
-        let (published, timer, panics) = self.registry.publish(channel, event.into(), times)?;
+        let expires = now.after(common.config.history_age);
+        let times = Times { now: now.tick(), expires, moment: now.moment() };
+        let published = self.registry.publish(channel, event.into(), times);
+        let (published, timer, panics) =
+            published.inspect_err(|error| trace::unpublished(error.name()))?;
         if let Some(deadline) = timer {
             driver::watch(common, deadline);
         }
@@ -119,7 +124,7 @@ impl Hub {
     {
         let common = &self.registry.common;
         let parts = self.registry.parts(channels).map_err(|reason| {
-            common.count_refused();
+            common.count_refused(reason);
             (reason, common.present())
         });
         Wait::new(parts, common.config.hold, common.config.max_batch_events)
@@ -240,7 +245,9 @@ impl Hub {
     pub fn drain(&self, over: Duration) {
         let common = &self.registry.common;
         let now = Now::of(common);
-        let over = now.after(over.min(Config::LONGEST)) - now.after(Duration::ZERO);
+        let over = over.min(Config::LONGEST);
+        trace::draining(over);
+        let over = now.after(over) - now.after(Duration::ZERO);
         let panics = self.registry.drain(Phase::Draining, now.tick(), over);
         driver::watch(common, now.tick());
         panics.resume();
@@ -258,6 +265,7 @@ impl Hub {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn close(&self) {
+        trace::closed();
         self.registry.close(Now::of(&self.registry.common).tick());
     }
 

@@ -103,6 +103,8 @@
 //!
 //! - `json`, on by default since most clients want it: [`Event::json`], the JSON reply, and the
 //!   check that an event of a JSON type is JSON.
+//! - `metrics`: what hubs do, for any recorder of the `metrics` facade: see [`observability`].
+//! - `tracing`: a span for each poll.
 //! - `etag`: [`WatchLayer::hash_bodies`].
 //! - `axum`: [`http::Poll`] is an extractor, and [`http::Hold`] a response or a part of one.
 //!
@@ -118,7 +120,7 @@
 //! pure       shard                                                  channels + waiters + wheels under one &mut self
 //! pure       wheel   history   waiters   queue   slab   wake        no clock, no lock, no waker call
 //! values     channel   cursor   event   change   outcome   config   random   recent
-//! base       sync                                                   std | loom
+//! base       sync   trace                                           std | loom; metrics and tracing, or nothing
 //! ```
 
 #![forbid(unsafe_code)]
@@ -142,6 +144,7 @@ mod registry;
 mod shard;
 mod slab;
 mod sync;
+mod trace;
 mod turns;
 mod wait;
 mod waiters;
@@ -160,6 +163,9 @@ pub use self::{
     outcome::{Batch, Entries, PublishError, Published, Refused, Waited},
     wait::{Events, Wait},
 };
+
+#[doc = include_str!("../docs/observability.md")]
+pub mod observability {}
 
 #[doc = include_str!("../SECURITY.md")]
 pub mod security {}

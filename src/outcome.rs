@@ -9,6 +9,7 @@ use crate::{
     channel::Channel,
     cursor::{Cursor, Since},
     event::Entry,
+    trace::Outcome,
 };
 
 /// How a wait ended. Every wait ends exactly once.
@@ -93,6 +94,25 @@ impl Waited {
             | Self::Refused { cursor, .. } => *cursor = cursor.unmoved(since),
         }
         self
+    }
+
+    /// For those who observe.
+    pub(crate) fn outcome(&self) -> Outcome {
+        Outcome::plain(match self {
+            Self::Events(batch) => {
+                let name = if batch.gap { "gap" } else { "events" };
+                let published = batch.entries().first().map(Entry::published);
+                return Outcome { events: batch.len(), published, ..Outcome::plain(name) };
+            }
+            Self::TimedOut { .. } => "timed_out",
+            Self::Deleted { .. } => "deleted",
+            Self::Touched { .. } => "touched",
+            Self::Superseded { .. } => "superseded",
+            Self::Drained { .. } => "drained",
+            Self::Refused { reason, .. } => {
+                return Outcome { reason: Some(reason.name()), ..Outcome::plain("refused") };
+            }
+        })
     }
 }
 
@@ -283,6 +303,21 @@ impl Refused {
             | Self::Closed => true,
         }
     }
+
+    /// For those who observe.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::NoChannels => "no_channels",
+            Self::ChannelsPerWait { .. } => "channels_per_wait",
+            Self::ChannelName { .. } => "channel_name",
+            Self::Key { .. } => "key",
+            Self::Waits { .. } => "waits",
+            Self::WaitsPerChannel { .. } => "waits_per_channel",
+            Self::Channels { .. } => "channels",
+            Self::Draining => "draining",
+            Self::Closed => "closed",
+        }
+    }
 }
 
 impl fmt::Display for Refused {
@@ -367,6 +402,20 @@ pub enum PublishError {
     Closed,
     /// The hub follows a log, and takes events from nowhere else: publish to the log.
     Follows,
+}
+
+impl PublishError {
+    /// For those who observe.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Payload { .. } => "payload",
+            Self::ChannelName { .. } => "channel_name",
+            Self::Channels { .. } => "channels",
+            Self::TotalHistory { .. } => "total_history",
+            Self::Closed => "closed",
+            Self::Follows => "follows",
+        }
+    }
 }
 
 impl fmt::Display for PublishError {

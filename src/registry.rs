@@ -7,6 +7,8 @@
 //! - A publish takes the next sequence number under the lock of its channel's shard, and stores the
 //!   event under the same lock. So whoever holds the locks of some channels knows that every number
 //!   handed out for them is stored, and that the hub's sequence is an exact position for them.
+//! - What changes is reported after all locks are gone, and after all wakers were woken: whoever
+//!   locks makes its [`Changes`] first.
 
 mod alarm;
 mod drain;
@@ -25,6 +27,7 @@ use std::{
     any::Any,
     hash::BuildHasher,
     num::NonZeroU64,
+    ops::Deref,
     sync::{Arc, OnceLock, Weak, atomic},
     time::Instant,
 };
@@ -39,6 +42,7 @@ use crate::{
     history::Evicted,
     shard::{BATCH, Counts, Holds, Shard, Short},
     sync::{AtomicU8, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, Padded, RandomState},
+    trace::{Changes, Telling},
     wake::{Panics, WakeList},
 };
 
@@ -84,6 +88,9 @@ impl Drop for Cell {
         self.common.alarm.ring();
     }
 }
+
+/// A locked shard. What it changes is noted when it is unlocked.
+type Locked<'a> = Telling<'a, MutexGuard<'a, Shard>>;
 
 /// Where room is found at a limit that all shards share, in the order in which it is looked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -245,16 +252,17 @@ impl Common {
     /// Makes room for somebody who found none: one step for each of their tries, the dearest last.
     fn make_room(&self, step: Room, now: u64, wanted: &Wanted) {
         let cells: Vec<_> = self.cells().collect();
+        let changes = Changes::default();
         for cell in &cells {
             match step {
                 Room::Spare => {}
                 Room::Due => while cell.turn(now).0 {},
-                Room::Remnants => _ = cell.lock().forget_remnants(),
+                Room::Remnants => _ = cell.lock(&changes).forget_remnants(),
             }
         }
         // All at once, so that no permit slips by from a shard that is still to be visited into one
         // that was; and what there is goes to the shards that want it, not to who comes first.
-        let mut shards: Vec<_> = cells.iter().map(|cell| cell.lock()).collect();
+        let mut shards: Vec<_> = cells.iter().map(|cell| cell.lock(&changes)).collect();
         for shard in &mut shards {
             self.waits.give(std::mem::take(&mut shard.spare_waits));
             self.channels.give(std::mem::take(&mut shard.spare_channels));
@@ -271,7 +279,13 @@ impl Common {
 }
 
 impl Cell {
-    fn lock(&self) -> MutexGuard<'_, Shard> {
+    #[inline]
+    fn lock<'a>(&'a self, changes: &'a Changes) -> Locked<'a> {
+        Telling::new(self.shard.lock(), changes)
+    }
+
+    /// Locks the shard to look at it only.
+    fn look(&self) -> impl Deref<Target = Shard> {
         self.shard.lock()
     }
 
@@ -297,8 +311,9 @@ impl Cell {
 
     /// Does one batch of what is due. True if there may be more.
     pub(crate) fn turn(&self, now: u64) -> (bool, Panics) {
+        let changes = Changes::default();
         let (mut wakers, mut gone, mut steps) = (WakeList::default(), Evicted::default(), BATCH);
-        let mut shard = self.lock();
+        let mut shard = self.lock(&changes);
         shard.turn(now, &mut steps, &mut wakers, &mut gone);
         self.trim(&mut shard);
         self.common.give_back(gone.weight);
@@ -308,13 +323,14 @@ impl Cell {
 
     /// The same for broadcasts on their way.
     pub(crate) fn release(&self, now: u64) -> (bool, Panics) {
+        let changes = Changes::default();
         let (mut wakers, mut steps) = (WakeList::default(), BATCH);
-        self.lock().release(now, &mut steps, &mut wakers);
+        self.lock(&changes).release(now, &mut steps, &mut wakers);
         (steps == 0, wakers.wake())
     }
 
     pub(crate) fn next_turn(&self) -> Option<u64> {
-        self.lock().next_turn()
+        self.look().next_turn()
     }
 }
 
@@ -372,7 +388,7 @@ impl Registry {
         for cell in &self.cells {
             while cell.turn(now).0 {}
             let (here, then) = {
-                let shard = cell.lock();
+                let shard = cell.look();
                 (shard.holds(), shard.counts)
             };
             holds.add(here);
@@ -384,8 +400,8 @@ impl Registry {
     /// What one channel holds; nothing if there is no such channel now.
     pub(crate) fn channel_stats(&self, channel: &Channel, now: u64) -> Option<Holds> {
         let cell = self.locate(channel);
-        let mut gone = Evicted::default();
-        let mut shard = cell.lock();
+        let (changes, mut gone) = (Changes::default(), Evicted::default());
+        let mut shard = cell.lock(&changes);
         let key = shard.find_current(channel, now, &mut gone);
         let holds = key.map(|key| shard.channel_holds(key));
         self.common.give_back(gone.weight);
@@ -397,7 +413,8 @@ impl Registry {
     pub(crate) fn validate(&self) {
         let mut bytes = 0;
         for cell in &self.cells {
-            let mut shard = cell.lock();
+            let changes = Changes::default();
+            let mut shard = cell.lock(&changes);
             shard.validate();
             bytes += shard.holds().bytes;
         }

@@ -27,9 +27,10 @@ pub(crate) use self::{
 use crate::{
     channel::{Channel, Role},
     history::{Bounds, Evicted, Held, History},
-    outcome::Batch,
+    outcome::{Batch, Refused},
     queue::{Linked, Links, Queue},
     slab::Slab,
+    trace::{Meter, Metered, Readings},
     waiters::Waiter,
     wheel::{Timed, Timer, Wheel},
 };
@@ -121,6 +122,7 @@ pub(crate) struct Shard {
     events: usize,
     bytes: usize,
     pub(crate) counts: Counts,
+    meter: Meter,
     /// Waits that may still park here without asking the hub's quota.
     pub(crate) spare_waits: usize,
     /// Channels that may still be opened here without asking the hub's quota.
@@ -145,6 +147,7 @@ impl Shard {
             events: 0,
             bytes: 0,
             counts: Counts::default(),
+            meter: Meter::default(),
             spare_waits: 0,
             spare_channels: 0,
         }
@@ -255,6 +258,15 @@ impl Shard {
     pub(crate) fn count(&mut self, batch: &Batch) {
         self.counts.delivered += batch.len() as u64;
         self.counts.gaps += u64::from(batch.gap);
+        if !batch.gap {
+            self.meter.answered();
+        }
+    }
+
+    /// Counts a poll that is refused.
+    pub(crate) fn refuse(&mut self, reason: Refused) {
+        self.counts.refused += 1;
+        self.meter.refused(reason.name());
     }
 
     /// The events of a channel after `sequence`, in order.
@@ -428,6 +440,16 @@ impl Shard {
             self.forget(key);
         }
         true
+    }
+}
+
+impl Metered for Shard {
+    fn readings(&self) -> Readings {
+        Readings { levels: self.holds().levels(), totals: self.counts.totals() }
+    }
+
+    fn meter(&mut self) -> &mut Meter {
+        &mut self.meter
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
     driver::{self, Now},
     outcome::{Refused, Waited},
     registry::{Ask, Common, Parts},
+    trace::{Begin, Moment, Observed, Outcome},
 };
 
 /// A poll of one or more channels, from [`Hub::wait`](crate::Hub::wait).
@@ -55,6 +56,7 @@ pub struct Wait {
     hold: Duration,
     max_events: u32,
     state: State,
+    observed: Observed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +76,8 @@ impl Wait {
         max_events: usize,
     ) -> Self {
         let max_events = max_events.try_into().unwrap_or(u32::MAX);
-        Self { parts, since: Since::Now, hold, max_events, state: State::New }
+        let (since, state, observed) = (Since::Now, State::New, Observed::default());
+        Self { parts, since, hold, max_events, state, observed }
     }
 
     /// Reads from a [`Cursor`] on, or from [`Since::Oldest`]. Default: [`Since::Now`].
@@ -113,7 +116,7 @@ impl Wait {
         if let (State::New, Ok(parts)) = (self.state, &mut self.parts) {
             if let Err(reason) = parts.set_key(key.as_ref()) {
                 let common = parts.common();
-                common.count_refused();
+                common.count_refused(reason);
                 self.parts = Err((reason, common.present()));
             }
         }
@@ -127,8 +130,10 @@ impl Wait {
 
     fn leave(&mut self, is_counted: bool) {
         if let (State::Parked, Ok(parts)) = (self.state, &mut self.parts) {
-            parts.abandon(is_counted);
+            self.observed.inside(|| parts.abandon(is_counted));
             self.state = State::Ended;
+            let outcome = || Outcome::plain(if is_counted { "dropped" } else { "let_go" });
+            self.observed.end(outcome, || moment(&self.parts));
         }
     }
 
@@ -152,6 +157,7 @@ impl Future for Wait {
         let ended = match (wait.state, &mut wait.parts) {
             (State::Ended, _) => None,
             (_, Err((reason, now))) => {
+                wait.observed.begin(|| Begin { channels: None, hold: wait.hold });
                 Some(Waited::Refused { reason: *reason, cursor: now.unmoved(wait.since) })
             }
             (State::New, Ok(parts)) => {
@@ -159,16 +165,20 @@ impl Future for Wait {
                 let hold = wait.hold.min(parts.common().config.max_hold);
                 let deadline = (!hold.is_zero()).then(|| now.after(hold));
                 let ask = Ask { since: wait.since, deadline, max_events };
-                let ended = parts.start(&ask, cx.waker(), now.tick());
+                wait.observed.begin(|| Begin { channels: Some(parts.channels()), hold });
+                let start = || parts.start(&ask, cx.waker(), now.tick());
+                let ended = wait.observed.inside(start);
                 if let (None, Some(deadline)) = (&ended, deadline) {
                     wait.state = State::Parked;
+                    wait.observed.park(|| now.moment());
                     driver::watch(parts.common(), deadline);
                 }
                 ended
             }
             (State::Parked, Ok(parts)) => {
                 let tick = |common: &Common| Now::of(common).tick();
-                let ended = parts.resume(wait.since, max_events, cx.waker(), tick);
+                let resume = || parts.resume(wait.since, max_events, cx.waker(), tick);
+                let ended = wait.observed.inside(resume);
                 if ended.is_none() {
                     // It may have moved here from a runtime that is gone.
                     driver::ensure(parts.common());
@@ -178,9 +188,15 @@ impl Future for Wait {
         };
         ended.map_or(Poll::Pending, |ended| {
             wait.state = State::Ended;
+            wait.observed.end(|| ended.outcome(), || moment(&wait.parts));
             Poll::Ready(ended)
         })
     }
+}
+
+/// The present, for those who observe.
+fn moment(parts: &Result<Parts, (Refused, Cursor)>) -> Option<Moment> {
+    parts.as_ref().ok().map(|parts| Now::of(parts.common()).moment())
 }
 
 impl Drop for Wait {
@@ -285,6 +301,7 @@ mod tests {
         assert!(size_of::<Parts>() <= 40, "{}", size_of::<Parts>());
         // Beside, or instead the reason and the cursor of a refusal: where it goes on (24), its hold
         // (16), the most events of a batch (4) and how far it is (1).
-        assert!(size_of::<Wait>() <= 96, "{}", size_of::<Wait>());
+        let observed = size_of::<Observed>(); // Nothing, if nobody does.
+        assert!(size_of::<Wait>() <= 96 + observed, "{}", size_of::<Wait>());
     }
 }

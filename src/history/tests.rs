@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{channel::Channel, event::Event};
+use crate::{channel::Channel, event::Event, trace::Moment};
 
 fn held(sequence: u64, expires: u64, bytes: usize) -> Held {
-    let stored = Stored::new(Channel::new("c").unwrap(), Event::new(vec![0; bytes]));
+    let stored = Stored::new(Channel::new("c").unwrap(), Event::new(vec![0; bytes]), Moment::NEVER);
     Held { sequence, expires, stored }
 }
 

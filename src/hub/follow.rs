@@ -67,7 +67,8 @@ impl Hub {
         let common = &self.registry.common;
         let now = Now::of(common);
         let left = common.config.history_age.saturating_sub(age);
-        let times = Times { now: now.tick(), expires: now.after(left) };
+        let expires = now.after(left);
+        let times = Times { now: now.tick(), expires, moment: now.moment() };
         let (timer, panics) = self.registry.apply(sequence, change, times);
         if let Some(deadline) = timer {
             driver::watch(common, deadline);

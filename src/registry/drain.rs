@@ -5,6 +5,7 @@ use crate::{
     history::Evicted,
     shard::BATCH,
     sync::Ordering,
+    trace::Changes,
     wake::{Panics, WakeList},
 };
 
@@ -14,8 +15,8 @@ impl Common {
         for cell in self.cells() {
             let mut from = 0;
             loop {
-                let mut wakers = WakeList::default();
-                let mut shard = cell.lock();
+                let (changes, mut wakers) = (Changes::default(), WakeList::default());
+                let mut shard = cell.lock(&changes);
                 let keys: Vec<_> = shard.waiters_from(from).take(BATCH).collect();
                 keys.iter().for_each(|&key| shard.recall(key, &mut wakers));
                 drop(shard);
@@ -36,8 +37,8 @@ impl Registry {
         for cell in &self.cells {
             let mut from = 0;
             loop {
-                let mut wakers = WakeList::default();
-                let mut shard = cell.lock();
+                let (changes, mut wakers) = (Changes::default(), WakeList::default());
+                let mut shard = cell.lock(&changes);
                 let keys: Vec<_> = shard.waiters_from(from).take(BATCH).collect();
                 for &key in &keys {
                     let waiter = shard.waiter(key);
@@ -61,13 +62,14 @@ impl Registry {
     pub(crate) fn drain(&self, phase: Phase, now: u64, over: u64) -> Panics {
         // Set before the shards are visited: who parked before is visited, who comes after sees it.
         self.common.phase.fetch_max(phase as u8, Ordering::Relaxed);
-        let waits: usize = self.cells.iter().map(|cell| cell.lock().holds().waits).sum();
+        let waits: usize = self.cells.iter().map(|cell| cell.look().holds().waits).sum();
         let step = |place: usize| over.saturating_mul(place as u64) / waits.max(1) as u64;
+        let changes = Changes::default();
         let (mut visited, mut panics, mut wakers) = (0, Panics::default(), WakeList::default());
         for cell in &self.cells {
             let mut from = 0;
             loop {
-                let mut shard = cell.lock();
+                let mut shard = cell.lock(&changes);
                 let keys: Vec<_> = shard.waiters_from(from).take(BATCH).collect();
                 for &key in &keys {
                     let deadline = (over > 0).then(|| now + step(visited));
@@ -91,8 +93,8 @@ impl Registry {
         for cell in &self.cells {
             let mut from = 0;
             loop {
-                let mut gone = Evicted::default();
-                let mut shard = cell.lock();
+                let (changes, mut gone) = (Changes::default(), Evicted::default());
+                let mut shard = cell.lock(&changes);
                 let keys: Vec<_> = shard.channels_from(from).take(BATCH).collect();
                 for &key in &keys {
                     shard.delete(key, &mut gone);
@@ -105,7 +107,7 @@ impl Registry {
                 }
             }
             // Nobody can ask any more.
-            while cell.lock().forget_remnants() {}
+            while cell.lock(&Changes::default()).forget_remnants() {}
         }
         panics.resume();
     }
@@ -124,11 +126,11 @@ mod tests {
         let registry = Registry::new(Config::default(), std::time::Instant::now());
         for number in 0..1_000 {
             let name = Channel::new(number.to_string()).expect("digits are a name");
-            let times = Times { now: 0, expires: 3_600_000 };
+            let times = Times::new(0, 3_600_000);
             assert!(registry.publish(&name, "event".into(), times).is_ok());
         }
         registry.close(1);
-        let records = |cell: &crate::registry::Cell| cell.lock().channels_from(0).count();
+        let records = |cell: &crate::registry::Cell| cell.look().channels_from(0).count();
         assert_eq!(registry.cells.iter().map(|cell| records(cell)).sum::<usize>(), 0);
     }
 }

@@ -9,13 +9,9 @@ use std::{
     sync::atomic::{AtomicBool, AtomicU64},
 };
 
-use super::{Common, Registry, Times, publish::Number};
+use super::{Common, Locked, Registry, Times, publish::Number};
 use crate::{
-    change::Change,
-    channel::Channel,
-    history::Evicted,
-    shard::Shard,
-    sync::{MutexGuard, Ordering},
+    change::Change, channel::Channel, history::Evicted, sync::Ordering, trace::Changes,
     wake::Panics,
 };
 
@@ -80,8 +76,8 @@ impl Registry {
     /// There was no room for an event, or there is none for its like: that is a gap.
     fn lose(&self, sequence: u64, channel: &Channel, now: u64) -> Panics {
         let cell = self.locate(channel);
-        let mut gone = Evicted::default();
-        let mut shard = cell.lock();
+        let (changes, mut gone) = (Changes::default(), Evicted::default());
+        let mut shard = cell.lock(&changes);
         match shard.find(channel) {
             Some(key) => shard.lose(key, sequence, &mut gone),
             None => shard.lose_unknown(sequence),
@@ -99,7 +95,8 @@ impl Registry {
 
     /// Goes on after `sequence`: the log has let go what was before, of channels that nobody knows.
     pub(crate) fn skip_to(&self, sequence: u64, now: u64) -> Panics {
-        let shards = self.lock_all();
+        let changes = Changes::default();
+        let shards = self.lock_all(&changes);
         self.common.floor.store(sequence, Ordering::Relaxed);
         self.common.advance(sequence);
         drop(shards);
@@ -108,8 +105,8 @@ impl Registry {
 
     /// Begins anew after `sequence` of another log: every cursor so far is a gap.
     pub(crate) fn reset(&self, epoch: NonZeroU64, sequence: u64, now: u64) -> Panics {
-        let mut gone = Evicted::default();
-        let mut shards = self.lock_all();
+        let (changes, mut gone) = (Changes::default(), Evicted::default());
+        let mut shards = self.lock_all(&changes);
         self.common.begin(epoch, sequence);
         shards.iter_mut().for_each(|shard| shard.reset(&mut gone));
         self.common.give_back(gone.weight);
@@ -117,8 +114,8 @@ impl Registry {
         self.rouse().and(self.arrive(now))
     }
 
-    fn lock_all(&self) -> Vec<MutexGuard<'_, Shard>> {
-        self.cells.iter().map(|cell| cell.lock()).collect()
+    fn lock_all<'a>(&'a self, changes: &'a Changes) -> Vec<Locked<'a>> {
+        self.cells.iter().map(|cell| cell.lock(changes)).collect()
     }
 }
 

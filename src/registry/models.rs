@@ -60,7 +60,7 @@ fn channel_on(registry: &Registry, shard: usize) -> Channel {
 }
 
 /// Events of most models are published at tick 0, and too old after all else.
-const TIMES: Times = Times { now: 0, expires: 100 };
+const TIMES: Times = Times::new(0, 100);
 
 /// Publishes; returns the event's number and its text, as [`Client::told`] lists it.
 fn publish(registry: &Registry, channel: &Channel, text: &'static str) -> (u64, &'static str) {
@@ -175,7 +175,7 @@ fn turner(registry: &Arc<Registry>, now: u64) -> JoinHandle<()> {
 
 fn held(registry: &Registry) -> Holds {
     let mut holds = Holds::default();
-    registry.cells.iter().for_each(|cell| holds.add(cell.lock().holds()));
+    registry.cells.iter().for_each(|cell| holds.add(cell.look().holds()));
     holds
 }
 

@@ -12,6 +12,7 @@ use crate::{
     history::Evicted,
     outcome::{Batch, Refused, Waited},
     shard::Short,
+    trace::Changes,
     waiters::State,
     wake::{WakeList, drop_alone},
 };
@@ -27,9 +28,10 @@ pub(crate) struct Ask {
 
 impl Common {
     /// Counts a poll that was refused before it came to a shard.
-    pub(crate) fn count_refused(&self) {
+    pub(crate) fn count_refused(&self, reason: Refused) {
+        let changes = Changes::default();
         if let Some(cell) = self.cells().next() {
-            cell.lock().counts.refused += 1;
+            cell.lock(&changes).refuse(reason);
         }
     }
 }
@@ -81,7 +83,8 @@ impl Parts {
             }
         }
         ended.unwrap_or_else(|(short, _)| {
-            let mut poll = Poll::lock(self.split(), ask.max_events);
+            let changes = Changes::default();
+            let mut poll = Poll::lock(self.split(), ask.max_events, &changes);
             let config = &poll.common.config;
             let reason = match short {
                 Short::Waits => Refused::Waits { max: config.max_waits },
@@ -100,11 +103,12 @@ impl Parts {
         now: u64,
         frugal: bool,
     ) -> Result<Option<Waited>, (Short, Wanted)> {
+        let changes = Changes::default();
         let (parts, slots) = self.split();
         let parks = if ask.deadline.is_some() { parts.len() } else { 0 };
         let mut wakers = WakeList::of(waker, parks);
         let (mut gone, mut older) = (Evicted::default(), WakeList::default());
-        let mut poll = Poll::lock((parts, slots), ask.max_events);
+        let mut poll = Poll::lock((parts, slots), ask.max_events, &changes);
         poll.frugal = frugal;
         let started = poll.start(ask, now, &mut wakers, &mut gone, &mut older);
         let started = started.map_err(|short| (short, poll.wanted()));
@@ -129,11 +133,11 @@ impl Parts {
                 return Some(Waited::Events(batch));
             }
         }
-        let ahead = self.ahead();
+        let (changes, ahead) = (Changes::default(), self.ahead());
         let (parts, slots) = self.split();
         let mut wakers = WakeList::of(waker, parts.len());
         let mut old = WakeList::default();
-        let mut poll = Poll::lock((parts, slots), max_events);
+        let mut poll = Poll::lock((parts, slots), max_events, &changes);
         let ended = poll.resume(&mut wakers, &mut old);
         drop(poll);
         match (ahead, ended) {
@@ -149,9 +153,10 @@ impl Parts {
 
     /// Frees the records of a parked poll whose future is dropped; counted if its client left.
     pub(crate) fn abandon(&mut self, is_counted: bool) {
+        let changes = Changes::default();
         let (parts, slots) = self.split();
         for (part, slot) in parts.iter().zip(slots) {
-            let mut shard = part.cell.lock();
+            let mut shard = part.cell.lock(&changes);
             shard.counts.dropped += u64::from(is_counted && shard.waiter(slot.key).lead);
             let waker = shard.leave(slot.key);
             part.cell.trim(&mut shard);
@@ -167,10 +172,11 @@ impl Part {
     /// Parks the poll if its channel has a record, but nothing to tell, and there is room.
     fn park(&self, slot: &mut Slot, ask: &Ask, waker: &Waker, now: u64) -> bool {
         let Some(deadline) = ask.deadline else { return false };
+        let changes = Changes::default();
         // Declared before the lock: if it is not used it is dropped after it.
         let mut waker = WakeList::of(waker, 1);
         let common = &*self.cell.common;
-        let mut shard = self.cell.lock();
+        let mut shard = self.cell.lock(&changes);
         let present = common.sequence();
         let Some((since, gap)) = common.resolve(ask.since, present) else { return false };
         let Some(channel) = shard.find(&self.channel) else { return false };
@@ -186,7 +192,8 @@ impl Part {
     /// Answers the poll if an event has woken it.
     fn answer(&self, slot: Slot, max_events: usize) -> Option<Batch> {
         let common = &*self.cell.common;
-        let mut shard = self.cell.lock();
+        let changes = Changes::default();
+        let mut shard = self.cell.lock(&changes);
         let waiter = shard.waiter(slot.key);
         if waiter.state != State::Woken {
             return None;

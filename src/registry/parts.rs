@@ -134,6 +134,15 @@ impl Parts {
         }
     }
 
+    /// How many channels; none if it is only a pause.
+    pub(crate) fn channels(&self) -> usize {
+        let parts = match self {
+            Self::One(part, _) => slice::from_ref(part),
+            Self::Many(parts, _) => parts,
+        };
+        parts.iter().filter(|part| part.channel.role() == Role::Channel).count()
+    }
+
     pub(crate) fn common(&self) -> &Arc<Common> {
         let lead = match self {
             Self::One(part, _) => part,
@@ -147,7 +156,7 @@ impl Parts {
         match self {
             Self::Many(parts, slots) => match (&**parts, &**slots) {
                 ([part, ..], [slot, ..]) if part.is_ahead() => {
-                    Some(part.cell.lock().waiter(slot.key).timer.deadline())
+                    Some(part.cell.look().waiter(slot.key).timer.deadline())
                 }
                 _ => None,
             },

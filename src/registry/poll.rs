@@ -3,7 +3,7 @@
 use std::{iter, sync::Arc};
 
 use super::{
-    Common, Phase, Wanted,
+    Common, Locked, Phase, Wanted,
     park::Ask,
     parts::{HAS_CHANNEL, Part, Places, Slot},
 };
@@ -15,7 +15,7 @@ use crate::{
     outcome::{Batch, Refused, Waited},
     shard::{Shard, Short},
     slab::NIL,
-    sync::MutexGuard,
+    trace::Changes,
     waiters::State,
     wake::WakeList,
 };
@@ -34,8 +34,8 @@ pub(super) struct Poll<'a> {
 }
 
 enum Guards<'a> {
-    One(MutexGuard<'a, Shard>),
-    Many(Vec<MutexGuard<'a, Shard>>),
+    One(Locked<'a>),
+    Many(Vec<Locked<'a>>),
 }
 
 impl Guards<'_> {
@@ -57,15 +57,19 @@ impl Guards<'_> {
 const ALL_LOCKED: &str = "the shard of every part of a poll is locked";
 
 impl<'a> Poll<'a> {
-    pub(super) fn lock((parts, slots): Places<'a>, max_events: usize) -> Self {
+    pub(super) fn lock(
+        (parts, slots): Places<'a>,
+        max_events: usize,
+        changes: &'a Changes,
+    ) -> Self {
         let (lead, others) = parts.split_first().expect(HAS_CHANNEL);
         let guards = if others.is_empty() {
-            Guards::One(lead.cell.lock())
+            Guards::One(lead.cell.lock(changes))
         } else {
             let mut guards = Vec::new();
             for (part, slot) in parts.iter().zip(&*slots) {
                 if slot.guard as usize == guards.len() {
-                    guards.push(part.cell.lock());
+                    guards.push(part.cell.lock(changes));
                 }
             }
             Guards::Many(guards)
@@ -293,7 +297,7 @@ impl<'a> Poll<'a> {
     }
 
     pub(super) fn refuse(&mut self, reason: Refused, since: Since) -> Waited {
-        self.lead_mut().counts.refused += 1;
+        self.lead_mut().refuse(reason);
         Waited::Refused { reason, cursor: self.cursor().unmoved(since) }
     }
 

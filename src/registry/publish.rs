@@ -9,6 +9,7 @@ use crate::{
     history::{Bounds, Evicted, Held},
     outcome::{PublishError, Published},
     shard::{BATCH, Ended, Pace, Short},
+    trace::{Changes, Moment},
     waiters::State,
     wake::{Panics, WakeList},
 };
@@ -29,6 +30,14 @@ pub(crate) struct Times {
     pub(crate) now: u64,
     /// The tick at which it is too old.
     pub(crate) expires: u64,
+    pub(crate) moment: Moment,
+}
+
+impl Times {
+    #[cfg(test)]
+    pub(crate) const fn new(now: u64, expires: u64) -> Self {
+        Self { now, expires, moment: Moment::NEVER }
+    }
 }
 
 impl Registry {
@@ -62,11 +71,13 @@ impl Registry {
         }
         let cell = self.locate(channel);
         let weight = event.weight();
-        let mut stored = Some(Stored::new(channel.clone(), event));
+        let mut stored = Some(Stored::new(channel.clone(), event, times.moment));
+        let changes = Changes::default();
         // What is let go is dropped when the waits have been woken: nothing foreign comes before.
         let (mut gone, mut wakers) = (Evicted::default(), WakeList::default());
-        let mut place =
-            |frugal| cell.place(number, &mut stored, times, frugal, &mut gone, &mut wakers);
+        let mut place = |frugal| {
+            cell.place((number, &mut stored), times, frugal, &mut gone, &mut wakers, &changes)
+        };
         let mut placed = place(false);
         for step in Room::STEPS {
             let Err(short) = placed else { break };
@@ -81,7 +92,7 @@ impl Registry {
         let evicts = config.evict_oldest && weight <= config.total_history_bytes;
         while let (true, Err(Short::Bytes)) = (evicts, &placed) {
             // Others may be quicker to use what was freed.
-            self.evict_oldest(weight, &mut old);
+            self.evict_oldest(weight, &mut old, &changes);
             placed = place(true);
         }
         let placed = placed.map_err(|short| match short {
@@ -99,16 +110,16 @@ impl Registry {
     }
 
     /// Lets the oldest events of all channels go until so much is freed, or nothing is left.
-    fn evict_oldest(&self, weight: usize, old: &mut Evicted) {
+    fn evict_oldest(&self, weight: usize, old: &mut Evicted, changes: &Changes) {
         let enough = old.weight + weight;
         while old.weight < enough {
-            let oldest = self.cells.iter().filter_map(|cell| Some((cell.lock().oldest()?, cell)));
+            let oldest = self.cells.iter().filter_map(|cell| Some((cell.look().oldest()?, cell)));
             let mut oldest: Vec<_> = oldest.collect();
             oldest.sort_unstable_by_key(|&(sequence, _)| sequence);
             let Some((_, cell)) = oldest.first() else { return };
             // Until another shard has the oldest.
             let until = oldest.get(1).map_or(u64::MAX, |&(sequence, _)| sequence);
-            let mut shard = cell.lock();
+            let mut shard = cell.lock(changes);
             let before = old.weight;
             for _ in 0..BATCH {
                 if old.weight >= enough || shard.oldest().is_none_or(|oldest| oldest >= until) {
@@ -130,8 +141,8 @@ impl Registry {
 
     pub(super) fn touch_as(&self, number: Number, channel: &Channel, now: u64) -> (usize, Panics) {
         let cell = self.locate(channel);
-        let mut wakers = WakeList::default();
-        let mut shard = cell.lock();
+        let (changes, mut wakers) = (Changes::default(), WakeList::default());
+        let mut shard = cell.lock(&changes);
         let found = shard.find(channel);
         let Some(key) = found.filter(|&key| shard.parked(key) > 0) else {
             return (0, Panics::default());
@@ -153,8 +164,9 @@ impl Registry {
 
     pub(super) fn delete_as(&self, number: Number, channel: &Channel, now: u64) -> bool {
         let cell = self.locate(channel);
+        let changes = Changes::default();
         let (mut gone, mut wakers) = (Evicted::default(), WakeList::default());
-        let mut shard = cell.lock();
+        let mut shard = cell.lock(&changes);
         let Some(key) = shard.find_current(channel, now, &mut gone) else {
             self.common.give_back(gone.weight);
             drop(shard);
@@ -205,17 +217,17 @@ impl Cell {
     /// None if the hub is closed.
     fn place(
         &self,
-        number: Number,
-        stored: &mut Option<Arc<Stored>>,
-        Times { now, expires }: Times,
+        (number, stored): (Number, &mut Option<Arc<Stored>>),
+        Times { now, expires, .. }: Times,
         frugal: bool,
         gone: &mut Evicted,
         wakers: &mut WakeList,
+        changes: &Changes,
     ) -> Result<Option<Placed>, Short> {
         let common = &self.common;
         let config = &common.config;
         let Some(new) = stored.as_mut() else { return Ok(None) };
-        let mut shard = self.lock();
+        let mut shard = self.lock(changes);
         if common.phase() == Phase::Closed {
             return Ok(None);
         }
@@ -271,10 +283,11 @@ impl Cell {
         let mut pace = Pace::new(per_tick, 1, now);
         pace.take(ended.count);
         let mut at_once = BATCHES_AT_ONCE * BATCH - ended.count;
+        let changes = Changes::default();
         let mut panics = wakers.wake();
         while ended.more {
             let most = pace.allows(now).min(at_once);
-            let mut shard = self.lock();
+            let mut shard = self.lock(&changes);
             // The channel may be gone by now, or another one of its name; the sequence tells.
             let Some(key) = shard.find(channel) else { break };
             if most == 0 {
@@ -295,7 +308,7 @@ impl Cell {
     /// Ends all broadcasts on their way at once.
     fn release_all(&self) -> Panics {
         let mut panics = Panics::default();
-        while self.lock().hurry() {
+        while self.lock(&Changes::default()).hurry() {
             panics = panics.and(self.release(0).1);
         }
         panics

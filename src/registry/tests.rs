@@ -73,7 +73,8 @@ fn names_that_are_made_for_one_bucket_are_spread_over_all() {
 fn validate(registry: &Registry) -> Holds {
     let mut holds = Holds::default();
     for cell in &registry.cells {
-        let mut shard = cell.lock();
+        let changes = Changes::default();
+        let mut shard = cell.lock(&changes);
         shard.validate();
         holds.add(shard.holds());
     }
@@ -128,7 +129,7 @@ fn storm(registry: &Registry, clock: &Clock, seed: u64) {
                 drop(registry.drain(Phase::Draining, now, 50));
             }
             _ => {
-                let times = Times { now, expires: now + 100 };
+                let times = Times::new(now, now + 100);
                 let published = registry.publish(&name(first), Event::from("x"), times);
                 assert!(published.is_ok());
             }

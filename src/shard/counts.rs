@@ -28,6 +28,22 @@ impl Counts {
         self.refused += other.refused;
         self.dropped += other.dropped;
     }
+
+    /// In the order of [`Readings`](crate::trace::Readings).
+    pub(super) fn totals(&self) -> [u64; 10] {
+        [
+            self.published,
+            self.delivered,
+            self.timed_out,
+            self.gaps,
+            self.deleted,
+            self.touched,
+            self.superseded,
+            self.drained,
+            self.refused,
+            self.dropped,
+        ]
+    }
 }
 
 /// What a shard holds now.
@@ -45,5 +61,10 @@ impl Holds {
         self.channels += other.channels;
         self.events += other.events;
         self.bytes += other.bytes;
+    }
+
+    /// In the order of [`Readings`](crate::trace::Readings).
+    pub(super) fn levels(&self) -> [u64; 4] {
+        [self.waits, self.channels, self.events, self.bytes].map(|level| level as u64)
     }
 }

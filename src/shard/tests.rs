@@ -9,7 +9,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 use self::model::{Bell, Broadcast, Model, Wait};
 use super::*;
 use crate::event::{Event, Stored};
-use crate::{waiters::State, wake::WakeList};
+use crate::{trace::Moment, waiters::State, wake::WakeList};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const BOUNDS: Bounds = Bounds { events: 3, bytes: 3 * Event::OVERHEAD_BYTES + 50 };
@@ -165,7 +165,7 @@ impl Fixture {
         self.shard.expire(key, self.model.now, &mut usize::MAX.clone(), &mut gone);
         self.model.expire(name);
 
-        let stored = Stored::new(channel, Event::new(vec![0; bytes]));
+        let stored = Stored::new(channel, Event::new(vec![0; bytes]), Moment::NEVER);
         let weight = stored.event.weight();
         self.model.publish(name, expires, weight);
         let (count, freed) = self.shard.pushed_out_by(key, weight, BOUNDS);
@@ -330,7 +330,7 @@ fn a_turn_by_a_clock_that_was_overtaken_ends() {
     let (mut wakers, mut gone) = (WakeList::default(), Evicted::default());
     shard.turn(12, &mut 64, &mut wakers, &mut gone);
     let key = shard.open(&name).unwrap();
-    let stored = crate::event::Stored::new(name, "x".into());
+    let stored = crate::event::Stored::new(name, "x".into(), Moment::NEVER);
     let held = Held { sequence: 1, expires: 11, stored };
     shard.store(key, held, 0, &mut gone);
     // The wheel is at 12 and hands out what is due then; at 10 it would be put back for ever.

@@ -30,7 +30,7 @@ fn permits(registry: &Registry) -> (usize, usize) {
     };
     let (mut waits, mut channels) = (free(&registry.common.waits), free(&registry.common.channels));
     for cell in &registry.cells {
-        let shard = cell.lock();
+        let shard = cell.look();
         waits += shard.spare_waits + shard.holds().waits;
         channels += shard.spare_channels + shard.holds().channels;
     }
@@ -79,7 +79,7 @@ fn of_two_polls_none_is_refused_while_a_third_shard_has_permits_to_spare() {
         // Permits come in blocks of two, so that one poll may take both at first.
         let registry = limited(Config { shards: 4, ..config(64, 64) });
         take_all(&registry.common.waits);
-        registry.cells[2].lock().spare_waits = 2;
+        registry.cells[2].lock(&Changes::default()).spare_waits = 2;
         let clients = two_clients(&registry);
         for (mut client, refused) in race(clients) {
             assert_eq!(refused, None);
