@@ -17,7 +17,7 @@ BEGIN {
     row("wait")
     row("hub")
     row("http")
-    row("backplane")
+    row("backplane client")
     row("")                                               # optional integrations
     row("guide")                                          # no code
 
@@ -41,14 +41,15 @@ file ~ is_test_file { next }
     code = without_tests(code)
     only(word("Mutex|RwLock") "|[.]lock\\(\\)", "^src/(registry|sync|backplane/memory)[./]",
         "only registry and sync lock")
-    only(word("http_body|tower_layer|tower_service|matchit|hyper|axum|tonic"), "^src/http[./]",
-        "only http knows HTTP")
+    only(word("tower_layer|matchit|hyper|axum|tonic"), "^src/http[./]", "only http serves HTTP")
+    only(word("http_body|tower_service"), "^src/(http|client)[./]", "only http and client know HTTP")
     # Not the module `crate::http`, nor its re-exports in lib.rs.
-    only("[^A-Za-z0-9_:]http::", "^src/(http[./]|lib[.]rs)", "only http knows HTTP")
-    only(word("tokio"), "^src/(driver|turns|wait|hub|backplane)[./]",
-        "only the handles know tokio")
-    only(word("Instant::now|SystemTime"), "^src/(driver|hub|backplane/memory)[.]rs",
-        "only driver and hub read a clock")
+    only("[^A-Za-z0-9_:]http::", "^src/((http|client)[./]|lib[.]rs)",
+        "only http and client know HTTP")
+    only(word("tokio"), "^src/((driver|turns|wait|hub|backplane)[./]|client/(stream|timer)[.]rs)",
+        "only the handles, backplanes and the client's timer know tokio")
+    only(word("Instant::now|SystemTime"), "^src/(driver|hub|backplane/memory|client/timer)[.]rs",
+        "only driver, hub, the log in memory and the client's timer read a clock")
     if (code ~ /[^ ]/ && ++lines == most_lines + 1)
         complain(FNR, "more than " most_lines " lines of code: split the file")
     tokenize(code)

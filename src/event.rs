@@ -158,6 +158,12 @@ fn is_json(essence: &str) -> bool {
     essence == "application/json" || essence.ends_with("+json")
 }
 
+/// Whether an event of this content type is JSON.
+#[cfg(feature = "client")]
+pub(crate) fn is_json_type(content_type: &str) -> bool {
+    essence(content_type).is_some_and(is_json)
+}
+
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Event");

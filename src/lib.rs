@@ -128,6 +128,8 @@
 pub mod backplane;
 mod change;
 mod channel;
+#[cfg(feature = "client")]
+pub mod client;
 mod config;
 mod cursor;
 mod driver;

@@ -1,0 +1,163 @@
+//! Reading an answer.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, StatusCode,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER},
+    response::Parts,
+};
+use percent_encoding::percent_decode_str;
+use serde_core::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    error::{ClientError, Failure},
+    received::ReceivedEvent,
+};
+use crate::{
+    event::is_json_type,
+    http::{CHANNEL, CURSOR, GAP},
+};
+
+/// An answer to a poll.
+pub(super) struct Answer {
+    /// Where the next poll goes on.
+    pub(super) cursor: String,
+    pub(super) gap: bool,
+    pub(super) events: Vec<ReceivedEvent>,
+}
+
+/// An answer that cannot be used.
+pub(super) enum Fault {
+    /// To be asked again; perhaps after so many seconds.
+    Temporary(Failure, Option<u64>),
+    Final(ClientError),
+}
+
+/// Reads an answer whose body has ended. That of an error may be incomplete.
+pub(super) fn read(head: &Parts, body: Vec<u8>) -> Result<Answer, Fault> {
+    let (status, headers) = (head.status, &head.headers);
+    let temporary = |seconds| Err(Fault::Temporary(Failure::Status(status), seconds));
+    match status.as_u16() {
+        200..=299 => {
+            let failure =
+                if is_short(headers, body.len()) { Failure::CutOff } else { Failure::Unreadable };
+            success(head, body).ok_or(Fault::Temporary(failure, None))
+        }
+        429 | 503 => temporary(text(headers, &RETRY_AFTER).and_then(|text| text.parse().ok())),
+        408 | 425 | 500.. => temporary(None),
+        410 => Err(Fault::Final(ClientError::Deleted { cursor: cursor(headers) })),
+        300..=399 => {
+            let location = text(headers, &LOCATION).map(str::to_owned);
+            Err(Fault::Final(ClientError::Redirected { status, location }))
+        }
+        _ => Err(Fault::Final(ClientError::Refused { status, detail: detail(headers, &body) })),
+    }
+}
+
+/// None if it is no answer of this protocol. An answer without a cursor is none: its events would
+/// come again.
+fn success(head: &Parts, body: Vec<u8>) -> Option<Answer> {
+    let headers = &head.headers;
+    if is_short(headers, body.len()) || headers.contains_key(CONTENT_ENCODING) {
+        return None;
+    }
+    let gap = text(headers, &GAP) == Some("true");
+    match head.status {
+        StatusCode::NO_CONTENT => Some(Answer { cursor: cursor(headers)?, gap, events: vec![] }),
+        StatusCode::OK if headers.contains_key(CHANNEL) => {
+            let cursor = cursor(headers)?;
+            let channel = percent_decode_str(text(headers, &CHANNEL)?).decode_utf8().ok()?;
+            let event = ReceivedEvent {
+                channel: channel.into_owned(),
+                cursor: cursor.clone(),
+                content_type: text(headers, &CONTENT_TYPE).map(str::to_owned),
+                payload: body.into(),
+            };
+            Some(Answer { cursor, gap, events: vec![event] })
+        }
+        StatusCode::OK if is_json_type(text(headers, &CONTENT_TYPE)?) => {
+            let fields: Fields<'_> = serde_json::from_slice(&body).ok()?;
+            let cursor = match fields.get("cursor") {
+                Some(cursor) => checked(value(cursor)?)?,
+                None => cursor(headers)?,
+            };
+            let gap = gap || fields.get("gap").map_or(Some(false), |&gap| value(gap))?;
+            let events: Vec<Fields<'_>> = value(fields.get("events")?)?;
+            let events = events.iter().map(event).collect::<Option<_>>()?;
+            Some(Answer { cursor, gap, events })
+        }
+        _ => None,
+    }
+}
+
+/// Values are read when it is known what they have to be.
+type Fields<'a> = BTreeMap<String, &'a RawValue>;
+
+fn value<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+fn event(fields: &Fields<'_>) -> Option<ReceivedEvent> {
+    let optional = |name: &str| fields.get(name).map(|raw| value::<String>(raw));
+    let content_type = optional("type").map_or(Some(None), |text| text.map(Some))?;
+    let data = *fields.get("data")?;
+    let is_json = content_type.as_deref().is_some_and(is_json_type);
+    let payload = match optional("encoding") {
+        Some(encoding) => {
+            let text: String = value(data).filter(|_| encoding.as_deref() == Some("base64"))?;
+            STANDARD.decode(text).ok()?.into()
+        }
+        // Copied: one payload that is kept would keep the whole answer alive.
+        None if is_json || !data.get().starts_with('"') => {
+            Bytes::copy_from_slice(data.get().as_bytes())
+        }
+        None => value::<String>(data)?.into(),
+    };
+    let (channel, cursor) = (optional("channel")??, checked(optional("id")??)?);
+    Some(ReceivedEvent { channel, cursor, content_type, payload })
+}
+
+/// What goes into every request from now on has a limit.
+const MAX_CURSOR_BYTES: usize = 1024;
+
+fn checked(cursor: String) -> Option<String> {
+    (1..=MAX_CURSOR_BYTES).contains(&cursor.len()).then_some(cursor)
+}
+
+fn cursor(headers: &HeaderMap) -> Option<String> {
+    checked(text(headers, &CURSOR)?.to_owned())
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Not every transport notices that a body has ended too soon.
+fn is_short(headers: &HeaderMap, length: usize) -> bool {
+    let announced = text(headers, &CONTENT_LENGTH).and_then(|text| text.parse().ok());
+    announced.is_some_and(|announced: usize| length < announced)
+}
+
+/// The most of an error's text that is kept.
+const MAX_DETAIL_BYTES: usize = 1024;
+
+fn detail(headers: &HeaderMap, body: &[u8]) -> String {
+    let content_type = text(headers, &CONTENT_TYPE).unwrap_or_default();
+    let mut detail = if is_json_type(content_type) {
+        let fields: Fields<'_> = serde_json::from_slice(body).unwrap_or_default();
+        fields.get("detail").and_then(|raw| value(raw)).unwrap_or_default()
+    } else if content_type.starts_with("text/plain") {
+        String::from_utf8_lossy(body).trim().to_owned()
+    } else {
+        String::new()
+    };
+    let end = (0..=MAX_DETAIL_BYTES).rev().find(|&end| detail.is_char_boundary(end));
+    if detail.len() > MAX_DETAIL_BYTES {
+        detail.truncate(end.unwrap_or_default());
+    }
+    detail
+}
