@@ -15,6 +15,8 @@ mod retrying;
 mod script;
 #[path = "client/servers.rs"]
 mod servers;
+#[path = "client/sockets.rs"]
+mod sockets;
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ use tower_longpoll::{
 
 use super::*;
 
-fn router(hub: &Hub, reply: Reply) -> Router {
+pub(super) fn router(hub: &Hub, reply: Reply) -> Router {
     let route = PathRoute::new("/events/{channel}").unwrap().or("/events").unwrap();
     Router::new().layer(LongPollLayer::new(hub.clone(), route).reply(reply).jitter(0))
 }
