@@ -69,6 +69,12 @@ impl Outcome {
     }
 }
 
+/// A hub is so far behind its log, instead of as far as before.
+#[inline]
+pub(crate) fn lags(before: u64, now: u64) {
+    meters::lags(before, now);
+}
+
 /// An event was not published.
 #[inline]
 pub(crate) fn unpublished(reason: &'static str) {

@@ -11,7 +11,11 @@ use std::{
 
 use super::{Common, Locked, Registry, Times, publish::Number};
 use crate::{
-    change::Change, channel::Channel, history::Evicted, sync::Ordering, trace::Changes,
+    change::Change,
+    channel::Channel,
+    history::Evicted,
+    sync::Ordering,
+    trace::{self, Changes},
     wake::Panics,
 };
 
@@ -28,11 +32,17 @@ impl Following {
 
     pub(crate) fn set(&self, ready: bool, lag: u64) {
         self.ready.store(ready, Ordering::Relaxed);
-        self.lag.store(lag, Ordering::Relaxed);
+        trace::lags(self.lag.swap(lag, Ordering::Relaxed), lag);
     }
 
     pub(crate) fn get(&self) -> (bool, u64) {
         (self.ready.load(Ordering::Relaxed), self.lag.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        trace::lags(*self.lag.get_mut(), 0);
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use metrics::{
     Key, Label, Level, Metadata, Recorder, Unit, counter, describe_counter, describe_gauge,
-    describe_histogram, histogram, with_recorder,
+    describe_histogram, gauge, histogram, with_recorder,
 };
 
 use super::{Metered, Readings};
@@ -113,6 +113,11 @@ pub(crate) fn describe() {
             Unit::Bytes,
             "What the events in all histories count against the byte limits."
         );
+        describe_gauge!(
+            "longpoll_log_lag",
+            Unit::Count,
+            "Entries of the logs that hubs follow which they have not applied yet."
+        );
         describe_counter!("longpoll_events_published_total", Unit::Count, "Events published.");
         describe_counter!(
             "longpoll_events_delivered_total",
@@ -141,8 +146,14 @@ pub(crate) fn describe() {
             "From the publish of the first event of an answer until the parked poll collected it."
         );
         with_recorder(|recorder| report(recorder, (0..KEYS.len()).map(|place| (place, 0))));
+        gauge!("longpoll_log_lag").increment(0.0);
         UNPUBLISHED.into_iter().for_each(|reason| count_unpublished(reason, 0));
     });
+}
+
+/// A hub is so far behind its log, instead of as far as before.
+pub(super) fn lags(before: u64, now: u64) {
+    quietly(|| gauge!("longpoll_log_lag").increment(now as f64 - before as f64));
 }
 
 /// An event was not published.

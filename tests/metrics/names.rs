@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use metrics::set_default_local_recorder as install;
 use metrics_util::{MetricKind, debugging::DebuggingRecorder};
 use tokio_test::assert_ready;
-use tower_longpoll::{Channel, Hub, HubBuilder, Since};
+use tower_longpoll::{
+    Channel, Hub, HubBuilder, Since,
+    backplane::{Backplane, MemoryLog},
+};
 
 use super::{common::*, meters::Meters};
 
@@ -99,6 +102,8 @@ async fn everything() {
         let hub = build(set);
         assert!((0..3).any(|_| hub.publish(&c[0], "event").is_err()));
     }
+    let follower = Backplane::join(Hub::builder(), MemoryLog::new()).await.unwrap();
+    assert!(follower.hub().publish(&c[0], "event").is_err());
     let mut drained = park(&hub, &c, Since::Now);
     hub.drain(std::time::Duration::ZERO);
     assert_ready!(drained.poll());
