@@ -103,6 +103,7 @@
 //!
 //! - `json`, on by default since most clients want it: [`Event::json`], the JSON reply, and the
 //!   check that an event of a JSON type is JSON.
+//! - `client`: a stream of events over any HTTP client, in the module `client`.
 //! - `metrics`: what hubs do, for any recorder of the `metrics` facade: see [`observability`].
 //! - `tracing`: a span for each poll.
 //! - `etag`: [`WatchLayer::hash_bodies`].
@@ -113,6 +114,7 @@
 //! Imports point down only.
 //!
 //! ```text
+//! client     subscription, stream, answer, backoff                  asks a server; knows http's header fields
 //! backplane  driver, publisher, pump, memory                        several hubs that follow one log
 //! http       route, layer, service, watch, hold, future, reply, …   the only folder that knows HTTP
 //! handles    hub -- wait -- driver -- turns                         tokio lives here
@@ -173,6 +175,6 @@ pub mod observability {}
 pub mod security {}
 
 /// The code in the README, as tests.
-#[cfg(all(doctest, feature = "axum", feature = "etag", feature = "json"))]
+#[cfg(all(doctest, feature = "axum", feature = "client", feature = "etag"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
