@@ -305,9 +305,20 @@ async fn a_post_is_answered_when_the_log_has_it() {
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, format!(r#"{{"cursor":"{cursor}"}}"#));
 
+    let with_key = async |key: &str| {
+        let request = Request::post("/a").header("idempotency-key", key);
+        let answer = posts.clone().oneshot(request.body("2".to_owned()).unwrap()).await.unwrap();
+        (answer.status(), answer.into_body().collect().await.unwrap().to_bytes())
+    };
+    let first = with_key("order-1").await;
+    assert_eq!((first.0.as_u16(), with_key("order-1").await), (201, first));
+    assert_eq!(with_key("not a key").await.0, 400);
+    assert_eq!(with_key("order-2").await.0, 201);
+    assert_eq!(client.hear(there.hub(), 3).await, ["1", "2", "2"]);
+
     log.set_away(true);
     settle().await;
-    let answer = post("2").await;
+    let answer = post("3").await;
     assert_eq!(answer.status(), 503);
     assert!(answer.headers().contains_key("retry-after"));
     let body = answer.into_body().collect().await.unwrap().to_bytes();

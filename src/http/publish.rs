@@ -26,7 +26,7 @@ use super::{
     service::not_allowed,
 };
 use crate::{
-    change::Change,
+    change::{Change, EntryId},
     channel::Channel,
     cursor::Cursor,
     event::{Event, EventError},
@@ -46,6 +46,10 @@ use crate::{
 /// | another path / another method | 404 / 405 |
 /// | larger than the hub's `max_payload_bytes`; the rest of the body is not read | 413 |
 /// | the hub is full or closed, or its log is not known to have stored it | 503 with `retry-after` |
+///
+/// If the hub follows a log, a `POST` may have the header field `idempotency-key`, up to 128 visible
+/// ASCII characters: of those with one key, one is stored. So it is safe to repeat what was answered
+/// with 503, or not at all. Without a log it is ignored.
 ///
 /// Errors are `application/problem+json` (RFC 9457).
 ///
@@ -98,6 +102,16 @@ impl PublishService {
         channel.map_err(|invalid| bad_request(&invalid))
     }
 
+    fn entry_id(&self, parts: &Parts) -> Result<Option<EntryId>, Response<ReplyBody>> {
+        match parts.headers.get("idempotency-key").filter(|_| self.hub.follows()) {
+            None => Ok(None),
+            Some(key) => key.to_str().ok().and_then(EntryId::new).map(Some).ok_or_else(|| {
+                let detail = "a key has 1 to 128 visible ASCII characters";
+                bad_request(&Invalid::new("idempotency-key", detail))
+            }),
+        }
+    }
+
     /// What is known before the body is read.
     fn start(&self, parts: &Parts) -> Result<Upload, Response<ReplyBody>> {
         let channel = self.channel(parts)?;
@@ -110,7 +124,8 @@ impl PublishService {
             (Some(Ok(value)), None) => Some(value.to_owned()),
             _ => return Err(bad_request(&Invalid::new("content-type", "malformed content type"))),
         };
-        Ok(Upload { hub: self.hub.clone(), channel, content_type, payload: Vec::new() })
+        let (hub, id) = (self.hub.clone(), self.entry_id(parts)?);
+        Ok(Upload { hub, channel, id, content_type, payload: Vec::new() })
     }
 }
 
@@ -148,6 +163,8 @@ impl<B: Body> Service<Request<B>> for PublishService {
 struct Upload {
     hub: Hub,
     channel: Channel,
+    /// The client's, if the hub follows a log.
+    id: Option<EntryId>,
     content_type: Option<String>,
     /// Copied from what the server reads into, which is larger and would be kept alive.
     payload: Vec<u8>,
@@ -184,7 +201,8 @@ impl Upload {
             }
         };
         if self.hub.follows() {
-            return match self.hub.try_append(Change::Publish(self.channel.clone(), event)) {
+            let change = Change::Publish(self.channel.clone(), event);
+            return match self.hub.try_append(self.id.take(), change) {
                 Ok(appending) => Err(appending),
                 Err(error) => Ok(not_appended(&self.hub, &error)),
             };

@@ -45,9 +45,13 @@ impl Hub {
     }
 
     /// The same, if there is room at the moment.
-    pub(crate) fn try_append(&self, change: Change) -> Result<Appending, AppendError> {
+    pub(crate) fn try_append(
+        &self,
+        id: Option<EntryId>,
+        change: Change,
+    ) -> Result<Appending, AppendError> {
         self.check(&change).map_err(AppendError::Refused)?;
-        let (append, appending) = Append::new(EntryId::random(), change);
+        let (append, appending) = Append::new(id.unwrap_or_else(EntryId::random), change);
         match self.log().map(mpsc::Sender::try_reserve) {
             Some(Ok(room)) => {
                 room.send(append);
