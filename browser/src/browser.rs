@@ -59,10 +59,10 @@ impl Browser {
         Self { client, turn: Arc::default(), _driver: driver, _profile: profile }
     }
 
-    /// Opens a page in a new tab.
+    /// Opens a page in a new tab, in a window of its own: several are seen at the same time.
     pub async fn tab(&self, url: &str) -> Tab {
         let turn = self.turn.lock().await;
-        let window = self.client.new_window(true).await.expect("a new tab").handle;
+        let window = self.client.new_window(false).await.expect("a new window").handle;
         drop(turn);
         let tab = Tab::new(self.client.clone(), window, Arc::clone(&self.turn));
         tab.goto(url).await;

@@ -1,0 +1,220 @@
+//! A server of long polls by the real layer, behind something that spoils some of them.
+
+use std::{
+    convert::Infallible,
+    future::{pending, ready},
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    http::{Request, Response, StatusCode},
+    response::{Html, IntoResponse},
+    routing::get,
+};
+use futures_util::stream;
+use http_body_util::BodyExt;
+use serde_json::json;
+use tokio::{net::TcpListener, sync::Notify};
+use tower::{Layer, ServiceExt};
+use tower_longpoll::{Channel, Event, Hub, HubBuilder, LongPollLayer, PathRoute, Reply};
+use tower_longpoll_browser::wait_until;
+
+/// What happens to a poll instead of an answer.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    /// The connection breaks before the poll is looked at.
+    Cut,
+    /// It is answered, and the connection breaks in the middle of that.
+    Lost,
+    /// This status, and seconds in `retry-after` unless they are zero.
+    Status(u16, u64),
+    /// It is not held.
+    Hasty,
+    /// An answer that is no JSON.
+    Garbage,
+    /// An answer that is JSON of something else.
+    Foreign,
+    /// No answer.
+    Hang,
+    /// The answer is kept back until [`Server::let_go`].
+    Late,
+}
+
+/// Decides by the number of a poll, counted since the faults were set, and its query.
+type Faults = Box<dyn FnMut(usize, &str) -> Option<Fault> + Send>;
+
+pub struct Server {
+    address: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    hub: Mutex<Hub>,
+    faults: Mutex<(usize, Faults)>,
+    polls: Mutex<Vec<(Instant, String)>>,
+    late: Notify,
+    is_late: AtomicBool,
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        Self::with(Hub::builder()).await
+    }
+
+    pub async fn with(hub: HubBuilder) -> Self {
+        let shared = Arc::new(Shared {
+            hub: Mutex::new(hub.build().unwrap()),
+            faults: Mutex::new((0, Box::new(|_, _| None))),
+            polls: Mutex::default(),
+            late: Notify::new(),
+            is_late: AtomicBool::new(false),
+        });
+        let script = include_str!("../../../examples/chess/client/longpoll.js");
+        let module = ([("content-type", "text/javascript")], script);
+        let app = Router::new()
+            .route("/", get(async || Html(include_str!("page.html"))))
+            .route("/longpoll.js", get(async move || module))
+            .route("/events", get(events))
+            .with_state(Arc::clone(&shared));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(axum::serve(listener, app).into_future());
+        Self { address, shared }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn hub(&self) -> Hub {
+        self.shared.hub.lock().unwrap().clone()
+    }
+
+    /// Takes a new hub, as a server does that starts again.
+    pub fn restart(&self) {
+        let old = std::mem::take(&mut *self.shared.hub.lock().unwrap());
+        old.drain(std::time::Duration::ZERO);
+    }
+
+    /// Publishes numbers, on one channel.
+    pub fn publish(&self, channel: &str, numbers: impl IntoIterator<Item = u64>) {
+        for number in numbers {
+            let event = Event::json(&number).unwrap();
+            self.hub().publish(&Channel::new(channel).unwrap(), event).unwrap();
+        }
+    }
+
+    pub fn cursor(&self) -> String {
+        self.hub().cursor().to_string()
+    }
+
+    pub fn faults(&self, faults: impl FnMut(usize, &str) -> Option<Fault> + Send + 'static) {
+        *self.shared.faults.lock().unwrap() = (0, Box::new(faults));
+    }
+
+    pub fn no_faults(&self) {
+        self.faults(|_, _| None);
+    }
+
+    /// Sends the answers that are late.
+    pub fn let_go(&self) {
+        self.shared.late.notify_waiters();
+    }
+
+    /// Waits until an answer is kept back.
+    pub async fn keeps_back(&self) {
+        wait_until("a late answer", async || {
+            self.shared.is_late.load(Ordering::Relaxed).then_some(())
+        })
+        .await;
+    }
+
+    /// When polls came, and their queries.
+    pub fn polls(&self) -> Vec<(Instant, String)> {
+        self.shared.polls.lock().unwrap().clone()
+    }
+
+    /// Waits until so many polls are parked.
+    pub async fn parks(&self, count: usize) {
+        let what = format!("{count} parked polls");
+        wait_until(&what, async || (self.hub().stats().parked == count).then_some(())).await;
+    }
+
+    /// Waits until one poll is parked, and it is of these channels.
+    pub async fn parks_one_of(&self, channels: &[&str]) {
+        let wanted: Vec<_> = channels.iter().map(|name| format!("channel={name}")).collect();
+        wait_until(&format!("one poll of {channels:?}"), async || {
+            let last = self.polls().pop()?.1;
+            let mut asked: Vec<_> =
+                last.split('&').filter(|part| part.starts_with("channel=")).collect();
+            asked.sort_unstable();
+            (self.hub().stats().parked == 1 && asked == wanted).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn events(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response<Body> {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    shared.polls.lock().unwrap().push((Instant::now(), query.clone()));
+    let fault = {
+        let (count, faults) = &mut *shared.faults.lock().unwrap();
+        *count += 1;
+        faults(*count, &query)
+    };
+    let broken = || Err(io::Error::other("the connection breaks"));
+    match fault {
+        None => forward(&shared, request).await,
+        Some(Fault::Cut) => {
+            Response::new(Body::from_stream(stream::iter([Ok(Bytes::from_static(b"{")), broken()])))
+        }
+        Some(Fault::Lost) => {
+            let (_, body) = forward(&shared, request).await.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            let half = body.slice(..body.len() / 2);
+            Response::new(Body::from_stream(stream::iter([Ok(half), broken()])))
+        }
+        Some(Fault::Status(status, seconds)) => {
+            let status = StatusCode::from_u16(status).unwrap();
+            let detail = json!({ "detail": "as the test wants it" }).to_string();
+            match seconds {
+                0 => (status, detail).into_response(),
+                _ => (status, [("retry-after", seconds.to_string())], detail).into_response(),
+            }
+        }
+        Some(Fault::Hasty) => {
+            let parts = query.split('&').filter(|part| !part.starts_with("wait="));
+            let query = parts.chain(["wait=0"]).collect::<Vec<_>>().join("&");
+            let request = Request::get(format!("/events?{query}")).body(Body::empty()).unwrap();
+            forward(&shared, request).await
+        }
+        Some(Fault::Garbage) => "<html>sign in</html>".into_response(),
+        Some(Fault::Foreign) => "[]".into_response(),
+        Some(Fault::Hang) => pending().await,
+        Some(Fault::Late) => {
+            let late = shared.late.notified();
+            let answer = forward(&shared, request).await;
+            shared.is_late.store(true, Ordering::Relaxed);
+            late.await;
+            shared.is_late.store(false, Ordering::Relaxed);
+            answer
+        }
+    }
+}
+
+async fn forward(shared: &Shared, request: Request<Body>) -> Response<Body> {
+    let hub = shared.hub.lock().unwrap().clone();
+    let layer = LongPollLayer::new(hub, PathRoute::new("/events").unwrap()).reply(Reply::Json);
+    let nothing = tower::service_fn(|_: Request<Body>| {
+        ready(Ok::<_, Infallible>(Response::new(Body::from("not a poll"))))
+    });
+    layer.layer(nothing).oneshot(request).await.unwrap().map(Body::new)
+}
