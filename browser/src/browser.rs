@@ -59,10 +59,20 @@ impl Browser {
         Self { client, turn: Arc::default(), _driver: driver, _profile: profile }
     }
 
-    /// Opens a page in a new tab, in a window of its own: several are seen at the same time.
+    /// Opens a page in a window of its own: the pages of several windows are seen at a time.
+    pub async fn window(&self, url: &str) -> Tab {
+        self.open(url, false).await
+    }
+
+    /// Opens a page in a new tab of the window that had the last command. What is done with a tab
+    /// brings it to the front, and so hides the others of its window.
     pub async fn tab(&self, url: &str) -> Tab {
+        self.open(url, true).await
+    }
+
+    async fn open(&self, url: &str, is_tab: bool) -> Tab {
         let turn = self.turn.lock().await;
-        let window = self.client.new_window(false).await.expect("a new window").handle;
+        let window = self.client.new_window(is_tab).await.expect("a new tab").handle;
         drop(turn);
         let tab = Tab::new(self.client.clone(), window, Arc::clone(&self.turn));
         tab.goto(url).await;

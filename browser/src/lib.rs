@@ -9,7 +9,8 @@
 //! use tower_longpoll_browser::Browser;
 //!
 //! let browser = Browser::start().await;
-//! let (one, two) = (browser.tab("http://127.0.0.1:3002/").await, browser.tab("about:blank").await);
+//! let one = browser.window("http://127.0.0.1:3002/").await;
+//! let two = browser.window("http://127.0.0.1:3002/").await;
 //! one.wait_until("a heading", "return document.querySelector('h1') !== null").await;
 //! two.offline(true).await;
 //! one.screenshot("heading").await;

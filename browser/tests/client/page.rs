@@ -1,7 +1,7 @@
 //! A page that listens, seen from the test.
 
 use serde_json::{Value, json};
-use tower_longpoll_browser::{Browser, Tab, wait_until};
+use tower_longpoll_browser::{Browser, Tab};
 
 use crate::server::Server;
 
@@ -11,7 +11,10 @@ pub async fn open(browser: &Browser, server: &Server) -> Page {
 }
 
 pub async fn open_at(browser: &Browser, url: &str) -> Page {
-    let tab = browser.tab(url).await;
+    watch(browser.window(url).await).await
+}
+
+pub async fn watch(tab: Tab) -> Page {
     tab.wait_until("the page", "return window.isReady").await;
     Page { tab }
 }
@@ -46,10 +49,9 @@ impl Page {
 
     /// Waits until so much was heard, and gives it.
     pub async fn hears(&self, name: &str, count: usize) -> Vec<Value> {
-        wait_until(&format!("{count} events"), async || {
-            Some(self.numbers(name).await).filter(|heard| heard.len() >= count)
-        })
-        .await
+        let script = format!("return {name}.events.length >= {count}");
+        self.tab.wait_until(&format!("{count} events"), &script).await;
+        self.numbers(name).await
     }
 
     /// Waits until exactly these numbers were heard, in this order, and the last thing is

@@ -77,11 +77,14 @@ impl Server {
             late: Notify::new(),
             is_late: AtomicBool::new(false),
         });
-        let script = include_str!("../../../examples/chess/client/longpoll.js");
-        let module = ([("content-type", "text/javascript")], script);
+        let module =
+            |text: &'static str| get(async move || ([("content-type", "text/javascript")], text));
+        let poll = include_str!("../../../examples/chess/client/longpoll.js");
+        let shared_poll = include_str!("../../../examples/chess/client/shared.js");
         let app = Router::new()
             .route("/", get(async || Html(include_str!("page.html"))))
-            .route("/longpoll.js", get(async move || module))
+            .route("/longpoll.js", module(poll))
+            .route("/shared.js", module(shared_poll))
             .route("/events", get(events))
             .with_state(Arc::clone(&shared));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

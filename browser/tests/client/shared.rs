@@ -6,7 +6,7 @@ use tower_longpoll_browser::{Browser, wait_until};
 
 use crate::{
     alone::FAULTS,
-    page::{Page, open, open_at},
+    page::{Page, open, open_at, watch},
     server::{Fault, Server},
 };
 
@@ -248,6 +248,27 @@ async fn a_follower_that_is_frozen_catches_up() {
         page.hears_all("one", 0..51).await;
         page.is_clean().await;
     }
+}
+
+#[tokio::test]
+async fn a_tab_that_nobody_looks_at_hears_all() {
+    let (server, browser) = (Server::start().await, Browser::start().await);
+    let hidden = watch(browser.tab(&server.url("/")).await).await;
+    hidden.listen("one", json!({ "channels": ["a"], "cursor": "oldest" })).await;
+    let seen = watch(browser.tab(&server.url("/")).await).await;
+    seen.listen("one", json!({ "channels": ["a"], "cursor": "oldest" })).await;
+    for number in 0..5 {
+        server.publish("a", [number]);
+        seen.hears_all("one", 0..=number).await;
+    }
+    hidden.hears_all("one", 0..5).await;
+    for number in 5..10 {
+        server.publish("a", [number]);
+        hidden.hears_all("one", 0..=number).await;
+        seen.hears_all("one", 0..=number).await;
+    }
+    hidden.is_clean().await;
+    seen.is_clean().await;
 }
 
 #[tokio::test]

@@ -1,0 +1,163 @@
+/**
+ * One poll for all tabs of a browser: the part of `longpoll.js` that knows of other tabs.
+ *
+ * A lock elects one tab, the leader. It polls for the channels of all tabs and hands its answers
+ * round, numbered; each tab takes its own channels. Nobody can compare cursors; so a tab joins as
+ * follows, at first, after it slept, when another leads, when a number is missing, and after a gap.
+ *
+ * 1. It catches up by itself, until an answer is empty. An error is its own, and no other tab's.
+ * 2. It tells the leader its channels, and a beat. The leader polls for them too, at once, from
+ *    where it is, until an answer is empty: with that it has passed the tab's position, and all that
+ *    it hands round later is news. What it handed round before, the tab leaves alone.
+ * 3. The tab keeps what is handed round from now on, catches up by itself again, and drops from
+ *    what it kept the events that it has by then. From here it lives on what is handed round.
+ * 4. It beats again. With the next empty answer the leader has passed the second catching up:
+ *    nothing that it hands round later is known, and its cursors are not behind the tab's.
+ *
+ * Nothing is lost whoever fails when: a tab that has a doubt joins anew from its own cursor. A
+ * leader that is closed gives its lock back. One that is frozen keeps it, but falls silent: then it
+ * is stolen. If the shared poll is refused, all poll by themselves for a while, and whoever has the
+ * bad channel finds that out alone. Only a 410 is told once and to one poll: it ends the tabs that
+ * wait for all channels of that poll, since it does not say which of them was deleted.
+ */
+
+/** Channels of one poll, by the server's default. */
+export const MOST_CHANNELS = 64;
+
+const APART = 60; // seconds that tabs poll by themselves after the shared poll was refused
+const MOST_KEPT = 1_000; // messages that a tab has not come to yet
+
+/** Yields what the leader hands round; becomes the leader when there is none. */
+export async function* together(me, tools) {
+  const { alone, isEmpty, onWake, sleep, take } = tools;
+  const { signal, channels } = me;
+  const name = `longpoll 1 ${me.target}`;
+  const [id, bus] = [crypto.randomUUID(), new BroadcastChannel(name)];
+  const silence = Math.max(me.wait, tools.silence) + 5;
+  let kept = [], bell = new AbortController(), beat = 0, apart = 0;
+
+  const keep = (message) => {
+    if (kept.push(message) > MOST_KEPT) kept = [{ kind: "wake" }];
+    bell.abort();
+  };
+  const join = (step) => bus.postMessage({ kind: "join", step, id, channels, beat: ++beat });
+  const elect = (request) => {
+    const lost = new AbortController(), stop = AbortSignal.any([signal, lost.signal]);
+    navigator.locks.request(name, request, () => lead(me, tools, name, stop)).catch((error) => {
+      lost.abort(); // it was stolen
+      if (!signal.aborted && error.name === "AbortError") elect({ signal });
+    });
+  };
+  /** The next message, or nothing if it is time to join anew. */
+  const receive = async (seconds) => {
+    bell = new AbortController();
+    if (!kept.length) await sleep(seconds, AbortSignal.any([signal, bell.signal]));
+    signal.throwIfAborted();
+    const message = kept.shift();
+    if (!message) return elect({ steal: true }); // the leader is silent: it may be frozen
+    if (message.state) me.tell(message.state);
+    if (message.kind === "refused") {
+      apart = Date.now() + APART * 1_000;
+      const isMine = message.channels.every((channel) => channels.includes(channel));
+      if (message.status === 410 && isMine)
+        throw Object.assign(new Error(message.detail), { status: 410 });
+    }
+    return message.kind || message.gap ? undefined : message;
+  };
+
+  // Held as long as this caller listens, so that the leader notices when it goes, however it goes.
+  await new Promise((held, failed) => {
+    const listening = () => new Promise((gone) => (signal.addEventListener("abort", gone), held()));
+    navigator.locks.request(`${name} ${id}`, listening).catch(failed);
+  });
+  signal.addEventListener("abort", () => bus.close());
+  bus.onmessage = ({ data }) => data.leader && (data.to ?? id) === id && keep(data);
+  onWake(() => keep({ kind: "wake" }), signal);
+  elect({ signal });
+
+  rounds: for (;;) {
+    yield* alone(me, 0, isEmpty);
+    if (Date.now() < apart) yield* alone(me, me.wait, () => Date.now() >= apart);
+    kept = [];
+    join(2);
+    const hasPassed = (message) => message.beats?.[id] === beat && isEmpty(message);
+    let message;
+    for (let patience = 4 + 2 * Math.random(); !message || !hasPassed(message); ) {
+      message = await receive(patience);
+      patience = silence; // it is there
+      if (!message) continue rounds;
+    }
+    let { leader, number } = message;
+    const known = new Set();
+    for await (const event of alone(me, 0, isEmpty)) {
+      known.add(event.id);
+      yield event;
+    }
+    join(4);
+    for (let isSettled = false; ; ) {
+      message = await receive(silence);
+      if (message?.leader !== leader) continue rounds;
+      if (!message.events) continue;
+      if (message.number !== ++number) continue rounds;
+      const isNew = ({ channel, id }) => channels.includes(channel) && !known.has(id);
+      yield* take(me, message.events.filter(isNew));
+      isSettled ||= hasPassed(message);
+      if (!isSettled) continue;
+      known.clear();
+      me.cursor = message.cursor;
+    }
+  }
+}
+
+/** Polls for all tabs, as long as this one holds the lock. */
+async function lead(me, { ask, isEmpty, sleep }, name, stop) {
+  const [leader, bus, members] = [crypto.randomUUID(), new BroadcastChannel(name), new Map()];
+  const union = (members) => [...new Set(members.flatMap(({ channels }) => channels))];
+  const post = (message) => bus.postMessage({ leader, ...message });
+  let round = new AbortController(), cursor, number = 0;
+  let isAsked = false, isQuick = false; // for an answer at once; that the poll under way is for one
+  const tell = (state) => {
+    if (state === "connected") return; // the answer says it
+    isQuick = false;
+    post({ state });
+  };
+  bus.onmessage = ({ data }) => {
+    if (data.kind !== "join") return;
+    const { id } = data, channels = union([...members.values(), data]);
+    if (channels.length > MOST_CHANNELS) return post({ kind: "refused", to: id, channels });
+    const isGone = () => void members.delete(id);
+    if (!members.has(id))
+      navigator.locks.request(`${name} ${id}`, { signal: stop }, isGone).catch(() => {});
+    members.set(id, data);
+    post({}); // a sign of life
+    isAsked = true;
+    if (!isQuick) round.abort();
+  };
+  post({ kind: "lead" });
+  while (!stop.aborted) {
+    const all = [...members.values()], channels = union(all);
+    const beats = Object.fromEntries(all.map(({ id, beat }) => [id, beat]));
+    round = new AbortController();
+    const signal = AbortSignal.any([stop, round.signal]);
+    if (!all.length) {
+      isQuick = false;
+      await sleep(Infinity, signal);
+      continue;
+    }
+    const wait = isAsked ? 0 : me.wait;
+    [isQuick, isAsked] = [isAsked, false];
+    try {
+      const answer = await ask({ ...me, channels, cursor, wait, signal, tell });
+      post({ ...answer, state: "connected", number: ++number, beats });
+      isAsked ||= wait === 0 && !isEmpty(answer);
+      cursor = answer.cursor;
+    } catch (error) {
+      if (signal.aborted) continue;
+      post({ kind: "refused", channels, status: error.status, detail: error.message });
+      members.clear();
+      cursor = undefined;
+    }
+  }
+  post({ kind: "gone" });
+  bus.close();
+}
