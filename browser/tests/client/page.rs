@@ -63,9 +63,14 @@ impl Page {
 
     /// Waits until so many callers share a poll, and nothing more is to be done for that.
     pub async fn settles(&self, server: &Server, callers: usize) {
+        self.shares(callers).await;
+        server.parks(1).await;
+    }
+
+    /// The same, while a frozen page may still have a poll of its own.
+    pub async fn shares(&self, callers: usize) {
         let what = format!("{callers} callers that share a poll");
         self.tab.wait_until(&what, &format!("return settled === {callers}")).await;
-        server.parks(1).await;
     }
 
     pub async fn state(&self, name: &str, state: &str) {

@@ -158,6 +158,29 @@ async fn a_tab_that_is_ahead_of_the_leader_hears_nothing_again() {
 }
 
 #[tokio::test]
+async fn an_answer_that_was_asked_for_before_a_tab_joined_is_not_for_it() {
+    let (server, browser) = (Server::start().await, Browser::start().await);
+    let pages = tabs(&browser, &server, 1).await;
+    let (other, ahead) = (open(&browser, &server).await, open(&browser, &server).await);
+    // The leader's answer for another tab is empty, and on its way.
+    let mut is_first = true;
+    server.faults(move |_, query| {
+        let is_leaders = query.contains("channel=a") && query.contains("channel=b");
+        (is_leaders && std::mem::take(&mut is_first)).then_some(Fault::Late)
+    });
+    other.listen("one", on(&["b"])).await;
+    server.keeps_back().await;
+    server.publish("a", [0]);
+    ahead.listen("one", json!({ "channels": ["a"], "cursor": server.cursor() })).await;
+    ahead.tab.wait_until("two that join", "return Object.keys(joins).length === 2").await;
+    server.let_go();
+    ahead.settles(&server, 3).await;
+    server.publish("a", [1]);
+    ahead.hears_all("one", [1]).await;
+    pages[0].hears_all("one", [0, 1]).await;
+}
+
+#[tokio::test]
 async fn a_tab_without_a_cursor_begins_now() {
     let (server, browser) = (Server::start().await, Browser::start().await);
     let pages = tabs(&browser, &server, 1).await;
@@ -221,16 +244,34 @@ async fn a_leader_that_is_frozen_loses_its_place() {
     // As if its user came back to the other tab.
     other.tab.run("dispatchEvent(new Event('online'))", Value::Null).await;
     other.hears_all("one", [0]).await;
-    other.settles(&server, 1).await;
+    other.shares(1).await;
     server.publish("a", [1]);
     other.hears_all("one", [0, 1]).await;
     frozen.tab.freeze(false).await;
-    other.settles(&server, 2).await;
+    other.shares(2).await;
     server.publish("a", [2]);
     for page in &pages {
         page.hears_all("one", 0..3).await;
         page.is_clean().await;
     }
+}
+
+#[tokio::test]
+async fn a_leader_that_falls_silent_is_noticed() {
+    let (server, browser) = (Server::start().await, Browser::start().await);
+    let mut pages = Vec::new();
+    for number in 1..=2 {
+        let page = open(&browser, &server).await;
+        page.listen("one", json!({ "channels": ["a"], "wait": 1 })).await;
+        page.settles(&server, number).await;
+        pages.push(page);
+    }
+    pages[0].tab.freeze(true).await;
+    server.publish("a", [0]);
+    pages[1].hears_all("one", [0]).await;
+    pages[1].shares(1).await;
+    server.publish("a", [1]);
+    pages[1].hears_all("one", [0, 1]).await;
 }
 
 #[tokio::test]

@@ -48,7 +48,8 @@ const MOST_PAUSE = 30; // seconds
  * @returns {AsyncGenerator<Event | Gap, void, void>}
  */
 export async function* poll(url, options = {}) {
-  const { channels = [], cursor, wait = 25, headers, share = !headers, onstate } = options;
+  const { channels = [], cursor, headers, share = !headers, onstate } = options;
+  const wait = Math.max(1, options.wait ?? 25);
   const [stop, target] = [new AbortController(), new URL(url, globalThis.location?.href)];
   const signal = options.signal ? AbortSignal.any([stop.signal, options.signal]) : stop.signal;
   /** @type {string} */ let state;
@@ -59,7 +60,7 @@ export async function* poll(url, options = {}) {
   globalThis.addEventListener?.("offline", () => tell("offline"), { signal });
   tell("connecting");
   try {
-    const tools = { alone, ask, isEmpty, onWake, sleep, take, silence: MOST_PAUSE + MARGIN };
+    const tools = { alone, ask, isEmpty, onWake, sleep, take, MARGIN, MOST_PAUSE };
     for await (const event of canShare ? together(me, tools) : alone(me)) {
       if (signal.aborted) return;
       yield event;
@@ -95,7 +96,10 @@ function* take(me, events) {
 
 const isEmpty = ({ gap, events }) => !gap && !events.length;
 
-/** One answer, however often it must be asked for. Throws only what repeating does not help. */
+/**
+ * One answer, however often it must be asked for. Throws only what repeating does not help.
+ * @param {any} request
+ */
 async function ask({ wait, signal, tell, pace, ...request }) {
   for (let failures = 0, hold = wait; ; hold = 0) {
     const [attempt, begun] = [new AbortController(), Date.now()];
@@ -168,7 +172,7 @@ function sleep(seconds, signal) {
 
 /** Calls back when the tab or the network may have slept, until the signal is aborted. */
 function onWake(callback, signal) {
-  const wake = ({ type, persisted }) => {
+  const wake = (/** @type {any} */ { type, persisted }) => {
     const isSleep = type === "visibilitychange" && document.hidden;
     const isStart = type === "pageshow" && !persisted;
     if (!isSleep && !isStart) callback();

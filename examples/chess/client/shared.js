@@ -31,10 +31,15 @@ const MOST_KEPT = 1_000; // messages that a tab has not come to yet
 export async function* together(me, tools) {
   const { alone, isEmpty, onWake, sleep, take } = tools;
   const { signal, channels } = me;
-  const name = `longpoll 1 ${me.target}`;
-  const [id, bus] = [crypto.randomUUID(), new BroadcastChannel(name)];
-  const silence = Math.max(me.wait, tools.silence) + 5;
-  let kept = [], bell = new AbortController(), beat = 0, apart = 0;
+  const [name, id] = [`longpoll 1 ${me.target}`, crypto.randomUUID()];
+  // Held as long as this caller listens, so that the leader notices when it goes, however it goes.
+  await new Promise((held, failed) => {
+    const listening = () => (held(), sleep(Infinity, signal));
+    navigator.locks.request(`${name} ${id}`, listening).catch(failed);
+  });
+  signal.throwIfAborted();
+  const bus = new BroadcastChannel(name);
+  let kept = [], bell = new AbortController(), beat = 0, quiet = 0, apart = 0;
 
   const keep = (message) => {
     if (kept.push(message) > MOST_KEPT) kept = [{ kind: "wake" }];
@@ -49,12 +54,13 @@ export async function* together(me, tools) {
     });
   };
   /** The next message, or nothing if it is time to join anew. */
-  const receive = async (seconds) => {
+  const receive = async () => {
     bell = new AbortController();
-    if (!kept.length) await sleep(seconds, AbortSignal.any([signal, bell.signal]));
+    if (!kept.length) await sleep(quiet, AbortSignal.any([signal, bell.signal]));
     signal.throwIfAborted();
     const message = kept.shift();
     if (!message) return elect({ steal: true }); // the leader is silent: it may be frozen
+    quiet = message.quiet;
     if (message.state) me.tell(message.state);
     if (message.kind === "refused") {
       apart = Date.now() + APART * 1_000;
@@ -65,11 +71,6 @@ export async function* together(me, tools) {
     return message.kind || message.gap ? undefined : message;
   };
 
-  // Held as long as this caller listens, so that the leader notices when it goes, however it goes.
-  await new Promise((held, failed) => {
-    const listening = () => new Promise((gone) => (signal.addEventListener("abort", gone), held()));
-    navigator.locks.request(`${name} ${id}`, listening).catch(failed);
-  });
   signal.addEventListener("abort", () => bus.close());
   bus.onmessage = ({ data }) => data.leader && (data.to ?? id) === id && keep(data);
   onWake(() => keep({ kind: "wake" }), signal);
@@ -78,15 +79,14 @@ export async function* together(me, tools) {
   rounds: for (;;) {
     yield* alone(me, 0, isEmpty);
     if (Date.now() < apart) yield* alone(me, me.wait, () => Date.now() >= apart);
-    kept = [];
+    [kept, quiet] = [[], 4 + 2 * Math.random()];
     join(2);
     const hasPassed = (message) => message.beats?.[id] === beat && isEmpty(message);
     let message;
-    for (let patience = 4 + 2 * Math.random(); !message || !hasPassed(message); ) {
-      message = await receive(patience);
-      patience = silence; // it is there
+    do {
+      message = await receive();
       if (!message) continue rounds;
-    }
+    } while (!hasPassed(message));
     let { leader, number } = message;
     const known = new Set();
     for await (const event of alone(me, 0, isEmpty)) {
@@ -95,7 +95,7 @@ export async function* together(me, tools) {
     }
     join(4);
     for (let isSettled = false; ; ) {
-      message = await receive(silence);
+      message = await receive();
       if (message?.leader !== leader) continue rounds;
       if (!message.events) continue;
       if (message.number !== ++number) continue rounds;
@@ -110,16 +110,18 @@ export async function* together(me, tools) {
 }
 
 /** Polls for all tabs, as long as this one holds the lock. */
-async function lead(me, { ask, isEmpty, sleep }, name, stop) {
+async function lead(me, { ask, isEmpty, sleep, MARGIN, MOST_PAUSE }, name, stop) {
   const [leader, bus, members] = [crypto.randomUUID(), new BroadcastChannel(name), new Map()];
   const union = (members) => [...new Set(members.flatMap(({ channels }) => channels))];
-  const post = (message) => bus.postMessage({ leader, ...message });
+  // With the seconds in which more must be heard; a pause is followed by an attempt without a hold.
+  const post = (message, until = me.wait) =>
+    bus.postMessage({ leader, quiet: until + MARGIN + 5, ...message });
   let round = new AbortController(), cursor, number = 0;
   let isAsked = false, isQuick = false; // for an answer at once; that the poll under way is for one
   const tell = (state) => {
     if (state === "connected") return; // the answer says it
     isQuick = false;
-    post({ state });
+    post({ state }, MOST_PAUSE);
   };
   bus.onmessage = ({ data }) => {
     if (data.kind !== "join") return;
@@ -129,7 +131,7 @@ async function lead(me, { ask, isEmpty, sleep }, name, stop) {
     if (!members.has(id))
       navigator.locks.request(`${name} ${id}`, { signal: stop }, isGone).catch(() => {});
     members.set(id, data);
-    post({}); // a sign of life
+    post({}, 0); // a sign of life; an answer that is not held follows
     isAsked = true;
     if (!isQuick) round.abort();
   };
