@@ -238,6 +238,13 @@ async fn a_loop_that_is_left_ends_it() {
         page.ends("two", 0).await;
         page.hears_all("two", [3, 4]).await;
     }
+    // Also one that polls for all tabs.
+    page.listen("three", json!({ "channels": ["a"], "leaveAfter": 1 })).await;
+    page.settles(&server, 1).await;
+    server.publish("a", [5]);
+    page.ends("three", 0).await;
+    page.listen("four", json!({ "channels": ["a"] })).await;
+    page.settles(&server, 1).await;
     page.is_clean().await;
 }
 

@@ -1,7 +1,7 @@
 //! Tabs that share a poll.
 
 use serde_json::{Value, json};
-use tower_longpoll::Channel;
+use tower_longpoll::{Channel, Event};
 use tower_longpoll_browser::{Browser, wait_until};
 
 use crate::{
@@ -147,14 +147,58 @@ async fn a_tab_that_is_ahead_of_the_leader_hears_nothing_again() {
     server.publish("a", [0]);
     server.publish("a", [1]);
     server.keeps_back().await;
-    server.publish("a", [2]);
+    // By more than an answer has.
+    server.publish("a", 2..250);
     ahead.listen("one", json!({ "channels": ["a"], "cursor": server.cursor() })).await;
-    server.publish("a", [3]);
+    server.publish("a", [250]);
     ahead.settles(&server, 2).await;
     server.let_go();
-    server.publish("a", [4]);
-    ahead.hears_all("one", [3, 4]).await;
-    pages[0].hears_all("one", 0..5).await;
+    server.publish("a", [251]);
+    ahead.hears_all("one", [250, 251]).await;
+    pages[0].hears_all("one", 0..252).await;
+}
+
+#[tokio::test]
+async fn a_tab_that_joins_anew_while_it_joins_hears_nothing_again() {
+    let (server, browser) = (Server::start().await, Browser::start().await);
+    let _pages = tabs(&browser, &server, 1).await;
+    let page = open(&browser, &server).await;
+    let (hub, mut count) = (server.hub(), 0);
+    server.faults(move |_, query| {
+        let is_leaders =
+            ["channel=a", "channel=b", "wait=0"].iter().all(|part| query.contains(part));
+        count += usize::from(is_leaders);
+        if is_leaders && count == 2 {
+            hub.publish(&Channel::new("b").unwrap(), Event::json(&0).unwrap()).unwrap();
+        }
+        (is_leaders && count == 3).then_some(Fault::Late)
+    });
+    page.listen("one", on(&["b"])).await;
+    page.hears_all("one", [0]).await;
+    server.keeps_back().await;
+    page.tab.run("dispatchEvent(new Event('online'))", Value::Null).await;
+    let script = "return Object.values(joins).some(({ beat }) => beat === 3)";
+    page.tab.wait_until("a new beginning", script).await;
+    server.let_go();
+    page.settles(&server, 2).await;
+    server.publish("b", [1]);
+    page.hears_all("one", [0, 1]).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_handed_to_a_tab_is_noticed() {
+    let (server, browser) = (Server::start().await, Browser::start().await);
+    let pages = tabs(&browser, &server, 1).await;
+    let deaf = open_at(&browser, &server.url("/?lossy")).await;
+    deaf.listen("one", on(&["a"])).await;
+    deaf.settles(&server, 2).await;
+    deaf.tab.run("window.isDeaf = true", Value::Null).await;
+    server.publish("a", [0]);
+    pages[0].hears_all("one", [0]).await;
+    deaf.tab.run("window.isDeaf = false", Value::Null).await;
+    server.publish("a", [1]);
+    deaf.hears_all("one", [0, 1]).await;
+    pages[0].hears_all("one", [0, 1]).await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
  *
  * A lock elects one tab, the leader. It polls for the channels of all tabs and hands its answers
  * round, numbered; each tab takes its own channels. Nobody can compare cursors; so a tab joins as
- * follows, at first, after it slept, when another leads, when a number is missing, and after a gap.
+ * follows: at first, after it slept, when another leads, a number is missing, or there is a gap.
  *
  * 1. It catches up by itself, until an answer is empty. An error is its own, and no other tab's.
  * 2. It tells the leader its channels, and a beat. The leader polls for them too, at once, from
