@@ -243,7 +243,10 @@ async fn a_loop_that_is_left_ends_it() {
     page.settles(&server, 1).await;
     server.publish("a", [5]);
     page.ends("three", 0).await;
+    let known = page.tab.run("return Object.keys(joins).length", Value::Null).await;
     page.listen("four", json!({ "channels": ["a"] })).await;
+    let script = format!("return Object.values(joins)[{known}]?.step === 4");
+    page.tab.wait_until("the next caller's last step", &script).await;
     page.settles(&server, 1).await;
     page.is_clean().await;
 }
