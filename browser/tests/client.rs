@@ -2,6 +2,8 @@
 
 #[path = "client/alone.rs"]
 mod alone;
+#[path = "client/joins.rs"]
+mod joins;
 #[path = "client/page.rs"]
 mod page;
 #[path = "client/server.rs"]

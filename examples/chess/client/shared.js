@@ -7,8 +7,8 @@
  *
  * 1. It catches up by itself, until an answer is empty. An error is its own, and no other tab's.
  * 2. It tells the leader its channels, and a beat. The leader polls for them too, at once, from
- *    where it is, until an answer is empty: with that it has passed the tab's position, and all that
- *    it hands round later is news. What it handed round before, the tab leaves alone.
+ *    where it is, until an answer is empty: with that it has passed the tab's position, and all
+ *    that it hands round later is news. What it handed round before, the tab leaves alone.
  * 3. The tab keeps what is handed round from now on, catches up by itself again, and drops from
  *    what it kept the events that it has by then. From here it lives on what is handed round.
  * 4. It beats again. With the next empty answer the leader has passed the second catching up:
