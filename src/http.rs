@@ -23,7 +23,7 @@
 //! | events | 200, one payload as published | 200 `{"cursor","gap":false,"events":[…]}` |
 //! | timed out | 204 | 200 without events |
 //! | gap | as events, or 204, and `longpoll-gap: true` | the same, and `"gap":true` |
-//! | channel deleted | 410 | 410 |
+//! | channel deleted | 410, naming it in `longpoll-channel` | the same |
 //! | superseded by a newer poll, or its channel touched | as timed out | the same |
 //! | drained while parked | as timed out; `connection: close` on HTTP/1 | the same |
 //! | refused: draining, or a limit | 503, `retry-after` | the same |

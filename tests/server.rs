@@ -272,7 +272,8 @@ fn a_deleted_channel_is_gone() {
     parked.send("GET", "/events/a", "", b"");
     server.until_parked(1);
     assert_eq!(delete("/events/a"), 204);
-    assert_eq!(parked.answer().status, 410);
+    let gone = parked.answer();
+    assert_eq!((gone.status, gone.header("longpoll-channel")), (410, Some("a")));
     assert_eq!(delete("/events/a"), 404);
     assert_eq!(server.stats()["deleted"], 1);
 }

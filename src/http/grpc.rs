@@ -113,7 +113,7 @@ pub(super) fn success() -> HeaderMap {
 
 fn message(entry: &Entry) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::grpc(entry.payload().clone()));
-    response.headers_mut().extend([channel_field(entry)]);
+    response.headers_mut().extend([channel_field(entry.channel())]);
     response
 }
 

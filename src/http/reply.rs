@@ -17,6 +17,7 @@ use super::{
     text::{Text, value},
 };
 use crate::{
+    channel::Channel,
     cursor::Cursor,
     event::Entry,
     outcome::{Batch, Refused, Waited},
@@ -119,10 +120,14 @@ impl Replies {
                 nothing(&self.on_timeout, reply, cursor)
             }
             Waited::Drained { .. } => nothing(&self.on_drained, reply, cursor),
-            Waited::Deleted { .. } => match &self.on_deleted {
-                Some(handler) => at(cursor, handler(cursor)),
-                None => at(cursor, problem(StatusCode::GONE, None, "the channel was deleted")),
-            },
+            Waited::Deleted { channel, .. } => {
+                let mut response = match &self.on_deleted {
+                    Some(handler) => at(cursor, handler(cursor)),
+                    None => at(cursor, problem(StatusCode::GONE, None, "the channel was deleted")),
+                };
+                response.headers_mut().extend([channel_field(&channel)]);
+                response
+            }
             Waited::Refused { reason, .. } => match &self.on_refused {
                 Some(handler) => at(cursor, handler(&reason)),
                 None => at(cursor, self.refused(reason)),
@@ -231,7 +236,7 @@ pub(super) fn status(status: StatusCode) -> Response<ReplyBody> {
 fn raw(cursor: Cursor, entry: &Entry) -> Response<ReplyBody> {
     let (event, mut text) = (entry.event(), Text::new());
     let cursor = cursor.with_text(|cursor| text.add(cursor));
-    let channel = add_channel(&mut text, entry);
+    let channel = add_channel(&mut text, entry.channel());
     let own_type = match (event.content_type(), event.static_content_type()) {
         (Some(own), None) => Some(text.add(own)),
         _ => None,
@@ -250,15 +255,15 @@ fn raw(cursor: Cursor, entry: &Entry) -> Response<ReplyBody> {
     response
 }
 
-pub(super) fn channel_field(entry: &Entry) -> (HeaderName, HeaderValue) {
+pub(super) fn channel_field(channel: &Channel) -> (HeaderName, HeaderValue) {
     let mut text = Text::new();
-    let channel = add_channel(&mut text, entry);
+    let channel = add_channel(&mut text, channel);
     (CHANNEL, value(&text.finish(), channel))
 }
 
-fn add_channel(text: &mut Text, entry: &Entry) -> Range<usize> {
+fn add_channel(text: &mut Text, channel: &Channel) -> Range<usize> {
     let start = text.as_ref().len();
-    let parts = utf8_percent_encode(entry.channel().as_str(), NOT_IN_HEADERS);
+    let parts = utf8_percent_encode(channel.as_str(), NOT_IN_HEADERS);
     start..parts.fold(start, |_, part| text.add(part).end)
 }
 

@@ -147,7 +147,8 @@ async function once({ target, headers, channels, cursor }, wait, signal) {
     const seconds = Number(after) || (Date.parse(after) - Date.now()) / 1_000;
     const retryAfter = seconds > 0 ? Math.min(seconds, MOST_PAUSE) : undefined;
     const message = body?.detail ?? `${url} is answered with ${status}, not as a long poll`;
-    throw Object.assign(new Error(message), { status, isFinal, retryAfter });
+    const channel = decodeURIComponent(response.headers.get("longpoll-channel") ?? "");
+    throw Object.assign(new Error(message), { status, channel, isFinal, retryAfter });
   } finally {
     clearInterval(timer);
   }

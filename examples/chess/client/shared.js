@@ -17,8 +17,8 @@
  * Nothing is lost whoever fails when: a tab that has a doubt joins anew from its own cursor. A
  * leader that is closed gives its lock back. One that is frozen keeps it, but falls silent: then it
  * is stolen. If the shared poll is refused, all poll by themselves for a while, and whoever has the
- * bad channel finds that out alone. Only a 410 is told once and to one poll: it ends the tabs that
- * wait for all channels of that poll, since it does not say which of them was deleted.
+ * bad channel finds that out alone. Only a 410 is told once and to one poll: it ends the tabs of the
+ * channel that it names.
  */
 
 /** Channels of one poll, by the server's default. */
@@ -64,9 +64,9 @@ export async function* together(me, tools) {
     if (message.state) me.tell(message.state);
     if (message.kind === "refused") {
       apart = Date.now() + APART * 1_000;
-      const isMine = message.channels.every((channel) => channels.includes(channel));
-      if (message.status === 410 && isMine)
-        throw Object.assign(new Error(message.detail), { status: 410 });
+      const { status, channel } = message;
+      if (status === 410 && channels.includes(channel))
+        throw Object.assign(new Error(message.detail), { status, channel });
     }
     return message.kind || message.gap ? undefined : message;
   };
@@ -126,7 +126,7 @@ async function lead(me, { ask, isEmpty, sleep, MARGIN, MOST_PAUSE }, name, stop)
   bus.onmessage = ({ data }) => {
     if (data.kind !== "join") return;
     const { id } = data, channels = union([...members.values(), data]);
-    if (channels.length > MOST_CHANNELS) return post({ kind: "refused", to: id, channels });
+    if (channels.length > MOST_CHANNELS) return post({ kind: "refused", to: id });
     const isGone = () => void members.delete(id);
     if (!members.has(id))
       navigator.locks.request(`${name} ${id}`, { signal: stop }, isGone).catch(() => {});
@@ -155,7 +155,7 @@ async function lead(me, { ask, isEmpty, sleep, MARGIN, MOST_PAUSE }, name, stop)
       cursor = answer.cursor;
     } catch (error) {
       if (signal.aborted) continue;
-      post({ kind: "refused", channels, status: error.status, detail: error.message });
+      post({ kind: "refused", channel: error.channel, status: error.status, detail: error.message });
       members.clear();
       cursor = undefined;
     }
