@@ -48,8 +48,10 @@ file ~ is_test_file { next }
         "only http and client know HTTP")
     only(word("tokio"), "^src/((driver|turns|wait|hub|backplane)[./]|client/(stream|timer)[.]rs)",
         "only the handles, backplanes and the client's timer know tokio")
-    only(word("Instant::now|SystemTime"), "^src/(driver|hub|backplane/memory|client/timer)[.]rs",
-        "only driver, hub, the log in memory and the client's timer read a clock")
+    only(word("Instant::now|SystemTime"),
+        "^src/(driver|hub|backplane/(memory|nats/reader)|client/timer)[.]rs",
+        "only driver, hub, logs and the client's timer read a clock")
+    only(word("async_nats"), "^src/backplane/nats[./]", "only the log in NATS knows its client")
     if (code ~ /[^ ]/ && ++lines == most_lines + 1)
         complain(FNR, "more than " most_lines " lines of code: split the file")
     tokenize(code)

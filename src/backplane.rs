@@ -41,6 +41,8 @@
 
 mod driver;
 mod memory;
+#[cfg(feature = "nats")]
+pub mod nats;
 mod publisher;
 mod pump;
 
