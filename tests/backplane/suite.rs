@@ -137,6 +137,7 @@ pub(crate) async fn a_new_node_begins_with_the_log(engine: &impl Engine) {
     assert_eq!(client.gaps, 0);
     let mut client = Client::new(cursors[9], &["a"]);
     assert_eq!(client.hear(second.hub(), 10).await[0], "10");
+    Client::new(start, &["a"]).hear(first.hub(), 20).await;
     assert_eq!(second.hub().cursor(), first.hub().cursor());
 }
 
