@@ -113,8 +113,8 @@ use self::{
     server::Server,
     stream::{Log, Wanted},
 };
-use super::driver::{Driver, EntryId, Opened, Position, Retention};
-use crate::change::Change;
+use super::driver::{Driver, Opened, Retention};
+use crate::change::{Change, EntryId, Position};
 
 /// A stream of NATS JetStream as the log of a hub. See the [module](self).
 #[derive(Debug)]
