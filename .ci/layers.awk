@@ -39,8 +39,10 @@ file ~ is_test_file { next }
 
 {
     code = without_tests(code)
-    only(word("Mutex|RwLock") "|[.]lock\\(\\)", "^src/(registry|sync|backplane/memory)[./]",
+    only(word("Mutex|RwLock") "|[.]lock\\(\\)", "^src/(registry|sync|backplane/(memory|redis))[./]",
         "only registry and sync lock")
+    only(word("redis::|::redis"), "^src/backplane/redis[./]",
+        "only the driver for Redis knows its client")
     only(word("tower_layer|matchit|hyper|axum|tonic"), "^src/http[./]", "only http serves HTTP")
     only(word("http_body|tower_service"), "^src/(http|client)[./]", "only http and client know HTTP")
     # Not the module `crate::http`, nor its re-exports in lib.rs.

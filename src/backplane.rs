@@ -45,6 +45,8 @@ mod memory;
 pub mod nats;
 mod publisher;
 mod pump;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 use std::{error::Error, fmt, sync::Arc};
 

@@ -2,7 +2,8 @@
 
 use std::{error::Error, future::Future, num::NonZeroU64, time::Duration};
 
-use crate::change::{Change, EntryId, Position};
+use crate::change::Change;
+pub(super) use crate::change::{EntryId, Position};
 
 /// An ordered log that several hubs follow, such as a stream of a message broker.
 ///
