@@ -42,12 +42,45 @@ async fn a_stream_keeps_what_every_log_has_to() {
     suite::all(&server).await;
 }
 
-/// A node that notices soon that its server does not answer.
-async fn quick_node(url: &str) -> Backplane {
-    let driver = Redis::new(url, "log").unwrap().timeout(Duration::from_millis(500));
+#[tokio::test]
+async fn the_newer_protocol_serves_as_well() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let driver = Redis::new(&format!("{}?protocol=resp3", server.url()), "new").unwrap();
+    let (here, there) = (suite::join(&server, "new").await, join(driver).await);
+    let start = publish(&here, "1").await;
+    publish(&there, "2").await;
+    for node in [&here, &there] {
+        assert_eq!(Client::new(start, &["a"]).hear(node.hub(), 1).await, ["2"]);
+    }
+}
+
+#[tokio::test]
+async fn a_node_of_a_cluster_keeps_a_log_in_one_slot() {
+    let Some(server) = Server::start(&["--cluster-enabled", "yes"]).await else { return };
+    server.ask::<()>(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
+    for log in ["log", "{tag}log"] {
+        let start = Instant::now();
+        // It takes a moment until the cluster knows that it has all slots.
+        while Backplane::join(Hub::builder(), server.driver(log).await).await.is_err() {
+            assert!(start.elapsed() < PATIENCE);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let node = suite::join(&server, log).await;
+        let start = publish(&node, "1").await;
+        publish(&node, "2").await;
+        assert_eq!(Client::new(start, &["a"]).hear(node.hub(), 1).await, ["2"]);
+    }
+}
+
+async fn join(driver: Redis) -> Backplane {
     let node = Backplane::join(Hub::builder(), driver).await.unwrap();
     node.ready().await;
     node
+}
+
+/// A node that notices soon that its server does not answer.
+async fn quick_node(url: &str) -> Backplane {
+    join(Redis::new(url, "log").unwrap().timeout(Duration::from_millis(500))).await
 }
 
 async fn publish(node: &Backplane, text: &str) -> Cursor {
@@ -225,6 +258,8 @@ async fn what_is_in_the_way_is_said_clearly() {
     server.kill();
     assert!(matches!(refused(&url, "log").await, RedisError::Connection { .. }));
     assert!(matches!(Redis::new("http://localhost", "log"), Err(RedisError::Url { .. })));
+    let tls = url.replace("redis:", "rediss:");
+    assert!(matches!(Redis::new(&tls, "log"), Err(RedisError::Url { .. })), "no TLS built in");
     assert!(matches!(Redis::new(&url, "a}"), Err(RedisError::Key)));
 }
 

@@ -209,16 +209,15 @@ impl Redis {
         id: &EntryId,
         change: &Change,
     ) -> Result<Position, RedisError> {
-        loop {
-            let (mut writer, is_new) = self.writer().await?;
-            *used = Some(writer.clone());
-            match self.append_by(&mut writer, id, change).await {
-                Err(error) if !is_new && error.may_be_of_an_old_connection() => {
-                    self.forget(&writer)
-                }
-                appended => return appended,
-            }
+        let (mut writer, is_new) = self.writer().await?;
+        *used = Some(writer.clone());
+        match self.append_by(&mut writer, id, change).await {
+            Err(error) if !is_new && error.may_be_of_an_old_connection() => self.forget(&writer),
+            appended => return appended,
         }
+        let (mut writer, _) = self.writer().await?;
+        *used = Some(writer.clone());
+        self.append_by(&mut writer, id, change).await
     }
 }
 
