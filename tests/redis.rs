@@ -215,6 +215,50 @@ async fn a_stream_that_is_deleted_makes_every_cursor_a_gap() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_made_anew_at_once_is_no_continuation() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let (here, there) = (quick_node(&server.url()).await, quick_node(&server.url()).await);
+    for round in 0..5 {
+        let old = publish(&here, "old").await;
+        until("it is applied", || there.hub().cursor() == old).await;
+        server.ask::<i64>(&["DEL", "log"]).await;
+        // The reader waits for entries of the old stream, and is woken by one of the new.
+        let new = publish(&here, "new").await;
+        let mut client = Client::new(old, &["a"]);
+        assert_eq!(client.hear(there.hub(), 1).await, ["new"]);
+        assert_eq!((client.gaps, client.since), (1, Since::Cursor(new)), "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_with_older_data_is_read_anew() {
+    let Some(mut server) = Server::start(&[]).await else { return };
+    let node = quick_node(&server.url()).await;
+    publish(&node, "1").await;
+    let kept = publish(&node, "2").await;
+    server.kill();
+    server.save_data();
+    server.start_again().await;
+    let lost = publish_at_last(&node, EntryId::random(), "lost").await;
+    until("it is applied", || node.hub().cursor() == lost).await;
+    server.kill();
+    server.restore_data();
+    server.start_again().await;
+    until("it begins anew", || node.hub().cursor() == kept).await;
+    let new = publish_at_last(&node, EntryId::random(), "3").await;
+    for (since, told) in [
+        (Since::Oldest, &["1", "2", "3"][..]),
+        (kept.into(), &["3"]),
+        // Nobody can tell it that others will never hear what it has heard.
+        (lost.into(), &["3"]),
+    ] {
+        let mut client = Client::new(since, &["a"]);
+        assert_eq!(client.hear(node.hub(), told.len()).await, told);
+        assert_eq!((client.gaps, client.since), (0, Since::Cursor(new)));
+    }
+}
+
+#[tokio::test]
 async fn nodes_that_begin_a_log_together_begin_the_same() {
     let Some(server) = Server::start(&[]).await else { return };
     for round in 0..20 {

@@ -104,6 +104,19 @@ impl Server {
         std::fs::create_dir(&self.folder).unwrap();
     }
 
+    fn saved(&self) -> PathBuf {
+        self.folder.with_extension("saved")
+    }
+
+    pub(crate) fn save_data(&self) {
+        copy(&self.folder, &self.saved());
+    }
+
+    pub(crate) fn restore_data(&self) {
+        std::fs::remove_dir_all(&self.folder).unwrap();
+        copy(&self.saved(), &self.folder);
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -114,7 +127,13 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.folder);
+        let _ = std::fs::remove_dir_all(self.saved());
     }
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    let copied = Command::new("cp").arg("-r").args([from, to]).status().unwrap();
+    assert!(copied.success());
 }
 
 fn spawn(port: u16, folder: &std::path::Path, options: &[&str]) -> Option<Child> {
