@@ -123,6 +123,20 @@ async fn a_restart_of_the_server_loses_nothing_and_tells_nothing_twice() {
 }
 
 #[tokio::test]
+async fn a_connection_of_before_a_restart_does_not_fail_an_append() {
+    let Some(mut server) = Server::start(&[]).await else { return };
+    let node = quick_node(&server.url()).await;
+    publish(&node, "1").await;
+    server.kill();
+    server.start_again().await;
+    publish(&node, "2").await;
+    server.ask::<()>(&["SCRIPT", "FLUSH"]).await;
+    publish(&node, "3").await;
+    let mut client = Client::new(Since::Oldest, &["a"]);
+    assert_eq!(client.hear(node.hub(), 3).await, ["1", "2", "3"]);
+}
+
+#[tokio::test]
 async fn a_server_that_stands_still_is_noticed_and_goes_on() {
     let Some(server) = Server::start(&[]).await else { return };
     let node = quick_node(&server.url()).await;
