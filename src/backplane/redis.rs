@@ -1,4 +1,4 @@
-//! A log in a stream of Redis or Valkey, through the crate [`redis`](::redis).
+//! A log in a stream of Redis or Valkey, through the crate [`redis`].
 //!
 //! ```no_run
 //! use tower_longpoll::{Hub, backplane::{Backplane, redis::Redis}};

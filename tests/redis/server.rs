@@ -30,8 +30,8 @@ impl Server {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tower-longpoll-redis-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).unwrap();
         loop {
+            std::fs::create_dir_all(&folder).unwrap();
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let Some(child) = spawn(port, &folder, options) else {
                 let _ = std::fs::remove_dir_all(&folder);
@@ -45,7 +45,6 @@ impl Server {
             if server.wait().await {
                 return Some(server);
             }
-            std::fs::create_dir_all(&server.folder).unwrap();
         }
     }
 
@@ -60,12 +59,11 @@ impl Server {
             if self.child.try_wait().unwrap().is_some() {
                 return false;
             }
-            let pong = self.try_ask::<redis::Value>(&["PING"]).await;
-            // A server that wants a password is up, too.
-            if pong.is_ok_and(|_| true) || self.options.contains(&"--requirepass") {
-                return true;
+            match self.try_ask::<redis::Value>(&["PING"]).await {
+                Ok(_) => return true,
+                Err(error) if error.code() == Some("NOAUTH") => return true,
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("redis-server does not answer");
     }

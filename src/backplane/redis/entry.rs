@@ -105,7 +105,8 @@ mod tests {
     }
 
     fn appended(change: &Change) -> Vec<(Bytes, Bytes)> {
-        pairs(&[&[b"b", b"5-6", b"n", b"7"], &fields(change)[..]].concat())
+        let added: [&[u8]; 4] = [b"b", b"5-6", b"n", b"7"];
+        pairs(&[&added[..], &fields(change)].concat())
     }
 
     #[test]
@@ -144,8 +145,9 @@ mod tests {
             &[b"k", b"p", b"c", b"a"],
             &[b"k", b"p", b"c", b"a", b"t", b"no type", b"d", b"x"],
         ];
+        let added: [&[u8]; 4] = [b"b", b"1-0", b"n", b"1"];
         for fields in later {
-            let fields = [&[b"b", b"1-0", b"n", b"1"], fields].concat();
+            let fields = [&added, fields].concat();
             assert!(read(pairs(&fields)).unwrap().change.is_none(), "{fields:?}");
         }
     }

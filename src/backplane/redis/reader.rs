@@ -13,8 +13,13 @@ use super::{
 };
 use crate::backplane::driver::{Entry, Portion, Reader};
 
-/// Entries of one portion at most.
+/// Entries of one portion at most, and of the first one.
 const PORTION: usize = 256;
+const FIRST_PORTION: usize = 16;
+
+/// After a portion of more bytes, the next one is smaller: the server has only so much time to send it,
+/// and it has to be somewhere.
+const PORTION_BYTES: usize = 4 << 20;
 
 /// A read that finds nothing returns after this long, and is begun again. So a stream that was
 /// deleted is noticed after this long.
@@ -37,6 +42,8 @@ struct Place {
     read: StreamId,
     /// The last entry of this driver of which it is known that none before it is missing.
     whole: StreamId,
+    /// How many entries are asked for.
+    count: usize,
 }
 
 #[derive(Clone)]
@@ -54,7 +61,8 @@ impl RedisReader {
         read: StreamId,
     ) -> Self {
         let stream = Stream { server, connection, epoch };
-        Self { stream, place: Place { read, whole: read }, reading: None }
+        let place = Place { read, whole: read, count: FIRST_PORTION };
+        Self { stream, place, reading: None }
     }
 }
 
@@ -79,9 +87,15 @@ impl Reader for RedisReader {
     }
 }
 
+#[derive(Default)]
+struct Entries {
+    list: Vec<(StreamId, Option<Own>)>,
+    bytes: usize,
+}
+
 /// What the server has said to one read.
 struct Answer {
-    entries: Vec<(StreamId, Option<Own>)>,
+    entries: Entries,
     /// Its time, in milliseconds.
     now: u64,
     /// How many entries this driver has appended to the stream.
@@ -92,12 +106,12 @@ struct Answer {
 impl Stream {
     async fn portion_after(mut self, place: Place) -> Read {
         loop {
-            let answer = self.read(place.read).await?;
+            let answer = self.read(place).await?;
             // This was asked after the entries were read. An epoch never comes again, so they are of it.
             if answer.epoch != Some(self.epoch) {
                 return Err(RedisError::Replaced);
             }
-            if !answer.entries.is_empty() {
+            if !answer.entries.list.is_empty() {
                 return portion(answer, place);
             }
             let look = self.server.look(&mut self.connection, place.read).await?;
@@ -106,19 +120,19 @@ impl Stream {
             }
             if !look.more && look.last > place.read {
                 let portion = Portion { floor: look.last.passing()?, ..Portion::default() };
-                return Ok((portion, Place { read: look.last, whole: look.last }));
+                return Ok((portion, Place { read: look.last, whole: look.last, ..place }));
             }
         }
     }
 
     /// In one go, so that an entry needs one way to here; the server goes on with the rest when it has
     /// found entries.
-    async fn read(&mut self, after: StreamId) -> Result<Answer, RedisError> {
+    async fn read(&mut self, place: Place) -> Result<Answer, RedisError> {
         let keys = &self.server.keys;
         let mut asked = ::redis::pipe();
         asked.ignore_errors();
-        asked.cmd("XREAD").arg("COUNT").arg(PORTION).arg("BLOCK").arg(BLOCK.as_millis() as u64);
-        asked.arg("STREAMS").arg(&*keys.stream).arg(after.to_string());
+        asked.cmd("XREAD").arg("COUNT").arg(place.count).arg("BLOCK").arg(BLOCK.as_millis() as u64);
+        asked.arg("STREAMS").arg(&*keys.stream).arg(place.read.to_string());
         asked.cmd("TIME").cmd("HGET").arg(keys.notes()).arg("count");
         asked.cmd("XINFO").arg("GROUPS").arg(&*keys.stream);
         type Answers = (
@@ -143,12 +157,26 @@ impl Stream {
     }
 }
 
+impl Place {
+    /// With the size of the portion after these entries.
+    fn after(self, entries: &Entries) -> Self {
+        let is_large = entries.bytes > PORTION_BYTES;
+        let is_full = entries.list.len() >= self.count;
+        let count = match (is_large, is_full) {
+            (true, _) => (self.count / 2).max(1),
+            (false, true) => (self.count * 2).min(PORTION),
+            (false, false) => self.count,
+        };
+        Self { count, ..self }
+    }
+}
+
 /// The entries up to the first hole among them. A hole before the first one is told.
 fn portion(answer: Answer, place: Place) -> Read {
     let Answer { entries, now, count, .. } = answer;
-    let (mut portion, mut place, full) = (Portion::default(), place, entries.len() >= PORTION);
-    let mut reached = count;
-    for (id, own) in entries {
+    let full = entries.list.len() >= place.count;
+    let (mut portion, mut place, mut reached) = (Portion::default(), place.after(&entries), count);
+    for (id, own) in entries.list {
         let missing = own.as_ref().map(|own| own.before).filter(|before| *before > place.whole);
         if let Some(before) = missing {
             if !portion.entries.is_empty() {
@@ -178,16 +206,17 @@ fn portion(answer: Answer, place: Place) -> Read {
 }
 
 /// `[[key, [[id, [name, value, ...]], ...]]]`, or a map of the same, or nil.
-fn parse_entries(value: Value) -> Option<Vec<(StreamId, Option<Own>)>> {
+fn parse_entries(value: Value) -> Option<Entries> {
     let streams: Option<Vec<(Value, Vec<Value>)>> = from_redis_value(value).ok()?;
-    let entries = streams.into_iter().flatten().flat_map(|(_, entries)| entries);
-    let entries = entries.map(|entry| {
+    let mut entries = Entries::default();
+    for entry in streams.into_iter().flatten().flat_map(|(_, entries)| entries) {
         let (id, fields): (Bytes, Vec<Bytes>) = from_redis_value(entry).ok()?;
+        entries.bytes += fields.iter().map(Bytes::len).sum::<usize>();
         let mut fields = fields.into_iter();
         let pairs = std::iter::from_fn(|| Some((fields.next()?, fields.next()?)));
-        Some((StreamId::parse(&id)?, entry::read(pairs.collect())))
-    });
-    entries.collect()
+        entries.list.push((StreamId::parse(&id)?, entry::read(pairs.collect())));
+    }
+    Some(entries)
 }
 
 /// The epoch among the consumer groups.

@@ -14,6 +14,10 @@ fn foreign(at: u64) -> (StreamId, Option<Own>) {
     (id(at), None)
 }
 
+fn answer(list: Vec<(StreamId, Option<Own>)>) -> Answer {
+    Answer { entries: Entries { list, bytes: 0 }, now: 8, count: 9, epoch: None }
+}
+
 /// Reads as the server would, from `place` on: the floor and the entries of every portion.
 fn read(entries: &[(StreamId, Option<Own>)], mut place: Place) -> Vec<(u64, Vec<u64>)> {
     let mut portions = Vec::new();
@@ -26,7 +30,7 @@ fn read(entries: &[(StreamId, Option<Own>)], mut place: Place) -> Vec<(u64, Vec<
         if rest.is_empty() {
             return portions;
         }
-        let answer = Answer { entries: rest, now: 0, count: 9, epoch: None };
+        let answer = answer(rest);
         let (portion, next) = portion(answer, place).unwrap();
         let numbers = portion.entries.iter().map(|entry| entry.sequence >> 16).collect();
         portions.push((portion.floor, numbers));
@@ -35,7 +39,7 @@ fn read(entries: &[(StreamId, Option<Own>)], mut place: Place) -> Vec<(u64, Vec<
 }
 
 fn at(millis: u64) -> Place {
-    Place { read: id(millis), whole: id(millis) }
+    Place { read: id(millis), whole: id(millis), count: FIRST_PORTION }
 }
 
 fn floor(millis: u64) -> u64 {
@@ -72,18 +76,46 @@ fn a_hole_is_told_even_behind_foreign_entries_that_were_passed() {
 #[test]
 fn ids_that_do_not_fit_are_errors_only_where_something_would_be_lost() {
     let beyond = StreamId { millis: 1, number: 1 << 16 };
-    let answer = |own| Answer { entries: vec![(beyond, own)], now: 0, count: 0, epoch: None };
-    assert!(portion(answer(None), at(0)).is_ok());
+    assert!(portion(answer(vec![(beyond, None)]), at(0)).is_ok());
     let (_, own) = own(1, 0, 1);
-    let error = portion(answer(own), at(0)).unwrap_err();
+    let error = portion(answer(vec![(beyond, own)]), at(0)).unwrap_err();
     assert_eq!(error, RedisError::Id { id: "1-65536".into() });
 }
 
 #[test]
+fn portions_have_as_many_entries_as_their_size_allows() {
+    let mut place = at(0);
+    let mut counts = Vec::new();
+    for (entries, bytes) in [(16, 1), (32, 1), (64, 1), (128, 1), (256, 1), (3, 1)]
+        .into_iter()
+        .chain([(256, 256 << 20), (128, 128 << 20), (1, 1), (64, 1)])
+    {
+        let list = (0..entries).map(|_| foreign(1)).collect();
+        place = place.after(&Entries { list, bytes });
+        counts.push(place.count);
+    }
+    assert_eq!(counts, [32, 64, 128, 256, 256, 256, 128, 64, 64, 128]);
+    let one = Entries { list: vec![foreign(1)], bytes: usize::MAX };
+    assert_eq!(Place { count: 1, ..place }.after(&one).count, 1);
+}
+
+#[test]
+fn what_is_behind_a_full_portion_is_told() {
+    let list = (1..=16).map(|number| own(number, number - 1, number)).collect();
+    let (portion, _) = portion(answer(list), at(0)).unwrap();
+    assert_eq!(
+        (portion.entries.len(), portion.behind),
+        (16, 0),
+        "nine of sixteen: notes were lost"
+    );
+    let list = (1..=16).map(|number| own(number, number - 1, number)).collect();
+    let more = Answer { count: 20, ..answer(list) };
+    assert_eq!(super::portion(more, at(0)).unwrap().0.behind, 4);
+}
+
+#[test]
 fn ages_are_never_negative() {
-    let answer =
-        Answer { entries: vec![own(7, 0, 1), own(9, 7, 2)], now: 8, count: 2, epoch: None };
-    let (portion, _) = portion(answer, at(0)).unwrap();
+    let (portion, _) = portion(answer(vec![own(7, 0, 1), own(9, 7, 2)]), at(0)).unwrap();
     let ages: Vec<_> = portion.entries.iter().map(|entry| entry.age.as_millis()).collect();
     assert_eq!(ages, [1, 0]);
 }
@@ -97,10 +129,10 @@ fn answers_are_read_in_both_protocols() {
     let new = Value::Map(vec![(text("key"), entries)]);
     for value in [old, new] {
         let parsed = parse_entries(value).unwrap();
-        assert_eq!(parsed.len(), 1);
-        assert_eq!(parsed[0].0, StreamId { millis: 7, number: 1 });
+        assert_eq!((parsed.list.len(), parsed.bytes), (1, 10));
+        assert_eq!(parsed.list[0].0, StreamId { millis: 7, number: 1 });
     }
-    assert!(parse_entries(Value::Nil).unwrap().is_empty());
+    assert!(parse_entries(Value::Nil).unwrap().list.is_empty());
 
     let (name, other) = ((text("name"), text("longpoll:0a")), (text("x"), Value::Nil));
     let other_group = Value::Map(vec![(text("name"), text("workers"))]);
