@@ -19,6 +19,13 @@
 //! curl http://127.0.0.1:3000/stats
 //! ```
 //!
+//! Several servers can follow one log, of NATS or Redis (features `nats`, `redis`): what is published on
+//! one is answered on all, and a cursor is good on each.
+//!
+//! ```text
+//! cargo run --release --features nats --example server -- --nats nats://127.0.0.1:4222
+//! ```
+//!
 //! SIGTERM or Ctrl-C: it takes no more connections, answers every parked poll and exits; a second
 //! one ends it at once. Whoever reaches the port may publish and delete: it belongs behind a proxy
 //! that asks who they are.
@@ -59,9 +66,14 @@ use tokio::{
 };
 use tower::{Layer, Service, service_fn};
 use tower_longpoll::{
-    ConfigError, Hub, LongPollLayer, PathRoute, PublishService, Reply,
+    Channel, Hub, HubBuilder, LongPollLayer, PathRoute, PublishService, Reply,
     http::{LongPoll, ReplyBody, Route, Routed},
 };
+
+use self::engine::{EngineOptions, Store};
+
+#[path = "server/engine.rs"]
+mod engine;
 
 /// A connection has two buffers of 8 KiB, of which a poll uses some hundred bytes. This allocator
 /// begins each with a page, so that its second page is never touched.
@@ -124,6 +136,9 @@ struct Options {
     /// The most that all channels keep together
     #[arg(long, value_name = "BYTES", default_value_t = 256 << 20, help_heading = "Limits")]
     total_history_bytes: usize,
+
+    #[command(flatten)]
+    engine: EngineOptions,
 }
 
 #[derive(Clone, clap::ValueEnum)]
@@ -142,7 +157,7 @@ fn seconds(text: &str) -> Result<Duration, ParseIntError> {
 }
 
 impl Options {
-    fn hub(&self) -> Result<Hub, ConfigError> {
+    fn settings(&self) -> HubBuilder {
         Hub::builder()
             .hold(self.hold)
             .max_hold(self.max_hold)
@@ -156,7 +171,6 @@ impl Options {
             .max_channels_per_wait(self.max_channels_per_poll)
             .max_channel_name_bytes(self.max_name_bytes)
             .max_payload_bytes(self.max_payload)
-            .build()
     }
 
     fn polls(&self, hub: &Hub, route: PathRoute) -> LongPollLayer<PathRoute> {
@@ -188,8 +202,7 @@ fn fail(what: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn run(options: Options) -> Result<(), Box<dyn Error>> {
-    let hub = options.hub()?;
+fn run(options: Options) -> Result<(), Box<dyn Error + Send + Sync>> {
     // One thread needs none to share its work with.
     let mut builder = match options.threads {
         1 => runtime::Builder::new_current_thread(),
@@ -200,9 +213,9 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
     let runtime = builder.enable_all().build()?;
     // A task of its own, so that a worker runs it: the main thread only waits for it.
-    let done = runtime.block_on(async { tokio::spawn(serve(options, hub)).await });
+    let done = runtime.block_on(async { tokio::spawn(serve(options)).await });
     runtime.shutdown_background();
-    Ok(done??)
+    done?
 }
 
 /// Each connection is an open file, and the usual limit is low. HTTP/1 has one poll a connection.
@@ -223,8 +236,11 @@ fn raise_open_files(max_waits: usize) {
 /// How long a client may say nothing before its first request, or to a ping.
 const SILENCE: Duration = Duration::from_secs(30);
 
-async fn serve(options: Options, hub: Hub) -> io::Result<()> {
+async fn serve(options: Options) -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut stops = Stops::new()?;
+    // Nobody comes before it is ready.
+    let store = Store::open(options.settings(), &options.engine).await?;
+    let hub = store.hub.clone();
     let listener = listen(options.listen).map_err(|error| {
         io::Error::new(error.kind(), format!("cannot listen on {}: {error}", options.listen))
     })?;
@@ -233,7 +249,7 @@ async fn serve(options: Options, hub: Hub) -> io::Result<()> {
 
     let channels = PathRoute::new("/events/{channel}").expect("a pattern");
     let polls = options.polls(&hub, channels.clone().or("/events").expect("another pattern"));
-    let site = Arc::new(Site::new(&hub, channels));
+    let site = Arc::new(Site::new(store, channels));
     // Boxed: else a parked poll would have the size of what it might have been.
     let rest = service_fn(move |request| Box::pin(Arc::clone(&site).answer(request)));
     let service = Arc::new(polls.layer(rest));
@@ -398,16 +414,16 @@ async fn finish(connections: GracefulShutdown, hub: &Hub, spread: Duration) {
 
 /// What the server answers besides polls.
 struct Site {
-    hub: Hub,
+    store: Store,
     channels: PathRoute,
     publish: PublishService,
     started: Instant,
 }
 
 impl Site {
-    fn new(hub: &Hub, channels: PathRoute) -> Self {
-        let publish = PublishService::new(hub.clone(), channels.clone());
-        Self { hub: hub.clone(), channels, publish, started: Instant::now() }
+    fn new(store: Store, channels: PathRoute) -> Self {
+        let publish = PublishService::new(store.hub.clone(), channels.clone());
+        Self { store, channels, publish, started: Instant::now() }
     }
 
     async fn answer(
@@ -427,9 +443,7 @@ impl Site {
                 let method = std::mem::replace(&mut parts.method, Method::GET);
                 match (self.channels.route(&parts), method) {
                     (Routed::Pass, _) => empty(StatusCode::NOT_FOUND),
-                    (Routed::Poll(channel), Method::DELETE) if self.hub.delete(&channel) => {
-                        empty(StatusCode::NO_CONTENT)
-                    }
+                    (Routed::Poll(channel), Method::DELETE) => self.delete(&channel).await,
                     (_, Method::DELETE) => empty(StatusCode::NOT_FOUND),
                     _ => not_allowed("GET, POST, DELETE"),
                 }
@@ -437,12 +451,22 @@ impl Site {
         })
     }
 
+    async fn delete(&self, channel: &Channel) -> Response<ReplyBody> {
+        match self.store.delete(channel).await {
+            Ok(true) => empty(StatusCode::NO_CONTENT),
+            Ok(false) => empty(StatusCode::NOT_FOUND),
+            // It is not known whether the log has it.
+            Err(_) => empty(StatusCode::SERVICE_UNAVAILABLE),
+        }
+    }
+
     #[allow(clippy::indexing_slicing, reason = "of JSON, which makes room")]
     fn stats(&self) -> Response<ReplyBody> {
-        let mut stats = serde_json::json!(self.hub.stats());
+        let mut stats = serde_json::json!(self.store.hub.stats());
         stats["uptime_seconds"] = self.started.elapsed().as_secs().into();
         stats["worker_threads"] = Handle::current().metrics().num_workers().into();
-        stats["draining"] = (!self.hub.is_open()).into();
+        stats["draining"] = (!self.store.hub.is_open()).into();
+        stats["trouble"] = self.store.trouble().into();
         let mut response = Response::new(Bytes::from(format!("{stats}\n")).into());
         set(&mut response, CONTENT_TYPE, "application/json");
         set(&mut response, CACHE_CONTROL, "no-store");
