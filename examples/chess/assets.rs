@@ -35,10 +35,13 @@ pub(crate) const POLICY: &str = "default-src 'self'; img-src 'self' data:; objec
 /// A page by its file's name.
 pub(crate) fn page(name: &str, status: StatusCode, headers: &HeaderMap) -> Response {
     let found = PAGES.iter().find(|(page, _)| *page == name);
-    found.map_or_else(
-        || status.into_response(),
-        |(_, content)| (status, embedded(name, content, headers)).into_response(),
-    )
+    let Some((_, content)) = found else { return status.into_response() };
+    // Only a success may be told to be the same as before.
+    if status == StatusCode::OK {
+        return embedded(name, content, headers);
+    }
+    let fields = [(header::CONTENT_TYPE, content_type(name)), (header::CACHE_CONTROL, "no-store")];
+    (status, fields, Bytes::from_static(content)).into_response()
 }
 
 /// `GET /assets/{name}`.

@@ -282,18 +282,31 @@ async fn every_answer_says_what_browsers_may_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_asset_that_the_browser_has_is_not_sent_again() {
+async fn what_the_browser_has_is_not_sent_again() {
     let site = Site::new();
-    let style = style(&site).await;
-    let get = || Request::get(&style);
-    let (status, headers, body) = site.send(get().body(Body::empty()).unwrap()).await;
-    assert_eq!((status.as_u16(), body.is_empty()), (200, false));
-    assert_eq!(headers["content-type"], "text/css; charset=utf-8");
-    let again = get().header("if-none-match", headers["etag"].clone());
-    let (status, _, body) = site.send(again.body(Body::empty()).unwrap()).await;
-    assert_eq!((status.as_u16(), body.as_str()), (304, ""));
-    let other = get().header("if-none-match", "\"another\"");
-    assert_eq!(site.send(other.body(Body::empty()).unwrap()).await.0, 200);
+    let id = site.game(300.0, 0).await.id;
+    let game = format!("/game/{id}");
+    for (path, kind) in [
+        (style(&site).await.as_str(), "text/css"),
+        ("/", "text/html"),
+        (&game, "text/html"),
+        ("/status", "text/html"),
+    ] {
+        let get = || Request::get(path);
+        let (status, headers, body) = site.send(get().body(Body::empty()).unwrap()).await;
+        assert_eq!((status.as_u16(), body.is_empty()), (200, false), "{path}");
+        assert_eq!(headers["content-type"], format!("{kind}; charset=utf-8"), "{path}");
+        let again = get().header("if-none-match", headers["etag"].clone());
+        let (status, _, body) = site.send(again.body(Body::empty()).unwrap()).await;
+        assert_eq!((status.as_u16(), body.as_str()), (304, ""), "{path}");
+        let other = get().header("if-none-match", "\"another\"");
+        let (status, _, body) = site.send(other.body(Body::empty()).unwrap()).await;
+        assert_eq!((status.as_u16(), body.is_empty()), (200, false), "{path}");
+    }
+    let gone = Request::get("/game/nothing1");
+    let (status, headers, body) = site.send(gone.body(Body::empty()).unwrap()).await;
+    assert_eq!((status.as_u16(), body.is_empty()), (404, false));
+    assert!(!headers.contains_key("etag"), "it may be there later");
 }
 
 #[tokio::test(start_paused = true)]
