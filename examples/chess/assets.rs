@@ -15,18 +15,48 @@ use axum::{
 
 use crate::problem::Problem;
 
-/// Files of `pages/`: name, content.
+/// Files of a folder: name, content.
 macro_rules! files {
-    ($($name:literal),* $(,)?) => {
-        &[$(($name, include_bytes!(concat!("pages/", $name)))),*]
+    ($folder:literal: $($name:literal),* $(,)?) => {
+        &[$(($name, include_bytes!(concat!($folder, "/", $name)))),*]
     };
 }
 
 /// Pages with paths of their own.
-const PAGES: &[(&str, &[u8])] = files!["index.html", "game.html", "status.html", "not-found.html"];
+const PAGES: &[(&str, &[u8])] =
+    files!["pages": "index.html", "game.html", "status.html", "not-found.html"];
 
 /// What is below `/assets/`.
-const ASSETS: &[(&str, &[u8])] = files!["style.css"];
+const ASSETS: &[(&str, &[u8])] = files![
+    "pages":
+    "api.js",
+    "base.css",
+    "board.js",
+    "chart.js",
+    "chat.js",
+    "clocks.js",
+    "dialogs.js",
+    "drag.js",
+    "game.css",
+    "game.js",
+    "home.css",
+    "home.js",
+    "icon.svg",
+    "panel.js",
+    "piece.js",
+    "pieces.svg",
+    "players.js",
+    "position.js",
+    "record.js",
+    "seats.js",
+    "sound.js",
+    "status.css",
+    "status.js",
+    "words.js",
+];
+
+/// The client, which stands by itself since anybody may take it.
+const CLIENT: &[(&str, &[u8])] = files!["client": "longpoll.js", "shared.js"];
 
 /// What pages may do: run and load what comes from here, and nothing that stands in the page.
 pub(crate) const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; \
@@ -49,7 +79,7 @@ pub(crate) async fn asset(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let found = ASSETS.iter().find(|(asset, _)| *asset == name);
+    let found = ASSETS.iter().chain(CLIENT).find(|(asset, _)| *asset == name);
     let (_, content) = found.ok_or_else(|| Problem::not_found("There is no such file."))?;
     Ok(embedded(&name, content, &headers))
 }

@@ -288,6 +288,7 @@ async fn what_the_browser_has_is_not_sent_again() {
     let game = format!("/game/{id}");
     for (path, kind) in [
         (style(&site).await.as_str(), "text/css"),
+        ("/assets/longpoll.js", "text/javascript"),
         ("/", "text/html"),
         (&game, "text/html"),
         ("/status", "text/html"),
