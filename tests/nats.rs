@@ -5,7 +5,11 @@
 #![cfg(all(feature = "nats", not(loom)))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use async_nats::{
     Client as Connection,
@@ -14,8 +18,9 @@ use async_nats::{
 use tower_longpoll::{
     Cursor, Hub, HubBuilder, Since,
     backplane::{
-        AppendError, Backplane, Change, EntryId, JoinError,
-        nats::{Nats, NatsError},
+        AppendError, Backplane, Change, Driver, EntryId, JoinError, Opened, Portion, Position,
+        Reader, Retention,
+        nats::{Nats, NatsError, NatsReader},
     },
 };
 
@@ -479,4 +484,56 @@ async fn nothing_is_left_of_a_node_that_is_dropped() {
     assert!(metrics.num_alive_tasks() > before);
     drop(node);
     until(|| metrics.num_alive_tasks() == before).await;
+}
+
+/// Tells how old the entries were that were read.
+struct Ages<T>(T, Arc<Mutex<Vec<Duration>>>);
+
+impl Driver for Ages<Nats> {
+    type Error = NatsError;
+    type Reader = Ages<NatsReader>;
+
+    async fn open(
+        &self,
+        after: Option<Position>,
+        retention: &Retention,
+    ) -> Result<Opened<Self::Reader>, NatsError> {
+        let Opened { epoch, floor, last, reader } = self.0.open(after, retention).await?;
+        Ok(Opened { epoch, floor, last, reader: Ages(reader, Arc::clone(&self.1)) })
+    }
+
+    async fn append(&self, id: &EntryId, change: &Change) -> Result<Position, NatsError> {
+        self.0.append(id, change).await
+    }
+}
+
+impl Reader for Ages<NatsReader> {
+    type Error = NatsError;
+
+    async fn next(&mut self) -> Result<Portion, NatsError> {
+        let portion = self.0.next().await?;
+        self.1.lock().unwrap().extend(portion.entries.iter().map(|entry| entry.age));
+        Ok(portion)
+    }
+}
+
+#[tokio::test]
+async fn entries_are_as_old_as_they_are_on_the_server() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start();
+    let first = node(&server.url()).await;
+    let before = Instant::now();
+    publish(&first, "a", "old").await;
+    let stored = Instant::now();
+    until(|| stored.elapsed() > Duration::from_millis(250)).await;
+    let ages = Arc::default();
+    let recording = Ages(driver(&server.url(), "LOG"), Arc::clone(&ages));
+    let late = Backplane::join(Hub::builder(), recording).await.unwrap();
+    within(late.ready()).await;
+    // The clock of the server may be set a little meanwhile.
+    let possible = Duration::from_millis(200)..before.elapsed() + Duration::from_millis(50);
+    let ages = ages.lock().unwrap();
+    assert!(ages.len() == 1 && possible.contains(&ages[0]), "{ages:?} {possible:?}");
 }

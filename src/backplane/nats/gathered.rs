@@ -100,7 +100,10 @@ mod tests {
     }
 
     /// A portion: its floor, its numbers, and how many come after.
-    type Expected<'a> = (u64, &'a [u64], u64);
+    type Expected = (u64, &'static [u64], u64);
+
+    /// What was read, the floor, up to where nothing comes, and the portions of that.
+    type Row = (&'static str, &'static [u64], u64, u64, Vec<Expected>);
 
     fn portions(mut gathered: Gathered) -> Vec<(u64, Vec<u64>, u64)> {
         let pop = || gathered.pop(7);
@@ -113,17 +116,17 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_gone_only_below_the_first_entry() {
-        let rows: [(&str, &[u64], u64, u64, &[Expected<'_>]); 10] = [
-            ("nothing is missing", &[11, 12], 0, 0, &[(0, &[11, 12], 7)]),
-            ("single ones are", &[12, 15], 5, 0, &[(0, &[12, 15], 7)]),
-            ("the first of what is left", &[15, 16], 14, 0, &[(14, &[15, 16], 7)]),
-            ("all, while they were on their way", &[11, 12], 50, 0, &[(0, &[11, 12], 7)]),
-            ("some, after others were read", &[11, 15], 14, 0, &[(0, &[11], 8), (14, &[15], 7)]),
-            ("some more than are missing", &[11, 15], 40, 0, &[(0, &[11], 8), (14, &[15], 7)]),
-            ("some, then single ones", &[13, 20], 12, 0, &[(12, &[13, 20], 7)]),
-            ("the last ones", &[11], 0, 20, &[(0, &[11, 20], 7)]),
-            ("all", &[], 20, 20, &[(20, &[20], 7)]),
-            ("what was read already", &[11], 11, 11, &[(0, &[11], 7)]),
+        let rows: [Row; 10] = [
+            ("nothing is missing", &[11, 12], 0, 0, vec![(0, &[11, 12], 7)]),
+            ("single ones are", &[12, 15], 5, 0, vec![(0, &[12, 15], 7)]),
+            ("the first of what is left", &[15, 16], 14, 0, vec![(14, &[15, 16], 7)]),
+            ("all, while they were on their way", &[11, 12], 50, 0, vec![(0, &[11, 12], 7)]),
+            ("some, after others were read", &[11, 15], 14, 0, vec![(0, &[11], 8), (14, &[15], 7)]),
+            ("some more than are missing", &[11, 15], 40, 0, vec![(0, &[11], 8), (14, &[15], 7)]),
+            ("some, then single ones", &[13, 20], 12, 0, vec![(12, &[13, 20], 7)]),
+            ("the last ones", &[11], 0, 20, vec![(0, &[11, 20], 7)]),
+            ("all", &[], 20, 20, vec![(20, &[20], 7)]),
+            ("what was read already", &[11], 11, 11, vec![(0, &[11], 7)]),
         ];
         for (name, read, floor, none_up_to, expected) in rows {
             let mut gathered = gathered(10, read);
