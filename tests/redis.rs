@@ -345,8 +345,9 @@ async fn reads_that_are_dropped_lose_nothing() {
         }
         node
     });
-    let mut sequences = Vec::new();
+    let (mut sequences, start) = (Vec::new(), Instant::now());
     while sequences.len() < 200 {
+        assert!(start.elapsed() < PATIENCE, "only {} came", sequences.len());
         let read = tokio::time::timeout(Duration::from_micros(50), reader.next()).await;
         let entries = read.map_or(Vec::new(), |portion| portion.unwrap().entries);
         sequences.extend(entries.into_iter().map(|entry| entry.sequence));

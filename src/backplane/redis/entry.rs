@@ -97,6 +97,8 @@ fn text(bytes: &[u8]) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
     use super::*;
 
     fn pairs(fields: &[&[u8]]) -> Vec<(Bytes, Bytes)> {

@@ -48,6 +48,8 @@ impl std::fmt::Display for StreamId {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
     use super::*;
 
     #[test]
