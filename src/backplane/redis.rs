@@ -23,7 +23,8 @@
 //!   client that has certificates of its own.
 //!
 //! Every hub has two connections: one for publishing, one that waits for entries. Nodes that read ask
-//! every two seconds whether the stream is still there.
+//! every two seconds whether the stream is still there. They read up to 256 entries at once, and fewer if
+//! those are large.
 //!
 //! # What is kept
 //!
@@ -59,11 +60,10 @@
 //!   disk is a setting of the server: with `appendfsync everysec` a crash of the machine loses the last
 //!   second, without `appendonly` and `save` a restart loses everything.
 //! - Replication is asynchronous: **a replica that takes over may lack the last events, although
-//!   publishing them has succeeded**, and some nodes may have told them to their clients. If it takes over
-//!   with less than a node has applied, and nothing was published since, that node begins anew and all its
-//!   cursors are ahead of it or gaps. If something was published since, nobody can tell: clients that heard
-//!   the lost events keep what they know, others never hear them. Where that is not enough, use an engine
-//!   with a quorum.
+//!   publishing them has succeeded**, and some nodes may have told them to their clients. A node that finds
+//!   that the stream ends before what it has applied begins anew with what is there. If something was
+//!   published meanwhile, nobody can tell. Either way clients that heard the lost events go on after them,
+//!   without a gap, and others never hear them. Where that is not enough, use an engine with a quorum.
 //! - The same is true of a server that is started from an older copy of its data.
 //! - Retrying with the same id stores an entry once, as long as the server keeps its keys. A replica that
 //!   takes over may lack the note of the id together with the entry, never only the note.
