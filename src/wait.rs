@@ -145,6 +145,10 @@ impl Wait {
     fn renew(&mut self, since: Cursor) {
         self.state = State::New;
         self.since = since.into();
+        if let Ok(parts) = &mut self.parts {
+            // Its hold may have run out while it was ahead of its hub, which may be here by now.
+            parts.go_on();
+        }
     }
 }
 

@@ -151,6 +151,11 @@ impl Parts {
         &lead.cell.common
     }
 
+    /// Whether the poll waits for its hub.
+    pub(crate) fn waits_for_hub(&self) -> bool {
+        matches!(self, Self::Many(parts, _) if parts.first().is_some_and(Part::is_ahead))
+    }
+
     /// If a parked poll waits for its hub: when its hold ends.
     pub(crate) fn ahead(&self) -> Option<Option<u64>> {
         match self {
@@ -176,8 +181,11 @@ impl Parts {
         true
     }
 
-    /// Has a poll that waited for its hub begin.
+    /// Has a poll that waited for its hub begin; any other is left as it is.
     pub(crate) fn go_on(&mut self) {
+        if !self.waits_for_hub() {
+            return;
+        }
         if let Self::Many(parts, _) = self {
             let mut parts = mem::take(parts).into_vec();
             parts.remove(0);
