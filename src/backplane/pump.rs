@@ -29,6 +29,20 @@ pub(super) struct Pump<D: Driver> {
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// Whatever ends it (its runtime was dropped, or the driver has panicked), nobody follows any more.
+impl<D: Driver> Drop for Pump<D> {
+    fn drop(&mut self) {
+        let lag = self.status.borrow().lag;
+        if let Some(hub) = self.hub.hub() {
+            hub.set_lag(false, lag);
+        }
+        self.status.send_modify(|status| {
+            status.ready = false;
+            status.error = Some("nobody reads the log any more".into());
+        });
+    }
+}
+
 impl<D: Driver> Pump<D> {
     /// Runs until the hub is gone or closed.
     pub(super) async fn run(mut self, mut reader: D::Reader) {
@@ -112,6 +126,7 @@ impl<D: Driver> Pump<D> {
         if epoch != self.position.epoch || last < self.position.sequence {
             hub.reset(epoch, floor);
             self.position = Position { epoch, sequence: floor };
+            self.target = last;
         }
         self.skip(hub, floor);
         self.tell(hub, last.saturating_sub(self.position.sequence));
