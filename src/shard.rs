@@ -113,6 +113,8 @@ pub(crate) struct Shard {
     fanouts: Vec<Fanout>,
     /// The oldest event of each channel that has any, if the hub lets the oldest of all go.
     oldest: Option<BTreeSet<(u64, u32)>>,
+    /// Waits that are ahead of their hub, by where they are.
+    ahead: BTreeSet<(u64, u32)>,
     /// Records that are no channels.
     others: usize,
     floor: u64,
@@ -140,6 +142,7 @@ impl Shard {
             remnants: Queue::new(),
             fanouts: Vec::new(),
             oldest: None,
+            ahead: BTreeSet::new(),
             others: 0,
             floor: 0,
             now: 0,
@@ -334,6 +337,7 @@ impl Shard {
     /// Begins a new sequence: lets everything go but the waits, which nobody knows what they missed.
     pub(crate) fn reset(&mut self, gone: &mut Evicted) {
         self.fanouts.clear();
+        self.ahead.clear();
         let waits: Vec<_> = self.waiters.keys_from(0).collect();
         for key in waits {
             let waiter = &mut self.waiters[key];
@@ -341,6 +345,8 @@ impl Shard {
         }
         let channels: Vec<_> = self.channels.keys_from(0).collect();
         for key in channels {
+            // What comes may be too old earlier than what was there.
+            self.ages.remove(&mut self.channels, key);
             self.channels[key].settles = 0;
             self.lose(key, 0, gone);
         }

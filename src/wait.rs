@@ -180,12 +180,17 @@ impl Future for Wait {
                 ended
             }
             (State::Parked, Ok(parts)) => {
+                let was_ahead = parts.waits_for_hub();
                 let tick = |common: &Common| Now::of(common).tick();
                 let resume = || parts.resume(wait.since, max_events, cx.waker(), tick);
                 let ended = wait.observed.inside(resume);
                 if ended.is_none() {
                     // It may have moved here from a runtime that is gone.
                     driver::ensure(parts.common());
+                    if was_ahead {
+                        // Its deadline was out of all shards for a moment, and is in another now.
+                        parts.common().alarm.ring();
+                    }
                 }
                 ended
             }

@@ -15,6 +15,7 @@ use crate::{
     cursor::Cursor,
     driver::{self, Now},
     registry::{Phase, Registry, Times},
+    wake::Panics,
 };
 
 impl HubBuilder {
@@ -73,7 +74,7 @@ impl Hub {
         if let Some(deadline) = timer {
             driver::watch(common, deadline);
         }
-        panics.resume();
+        forgive(panics);
     }
 
     /// Applies an entry that does nothing but take a number.
@@ -83,17 +84,17 @@ impl Hub {
 
     /// Lets the polls begin that waited for what was applied.
     pub(crate) fn arrive(&self) {
-        self.registry.arrive(Now::of(&self.registry.common).tick()).resume();
+        forgive(self.registry.arrive());
     }
 
     /// Goes on after `sequence`: what was before is gone from the log, and was not applied.
     pub(crate) fn skip_to(&self, sequence: u64) {
-        self.registry.skip_to(sequence, Now::of(&self.registry.common).tick()).resume();
+        forgive(self.registry.skip_to(sequence));
     }
 
     /// Begins anew after `sequence` of a log.
     pub(crate) fn reset(&self, epoch: NonZeroU64, sequence: u64) {
-        self.registry.reset(epoch, sequence, Now::of(&self.registry.common).tick()).resume();
+        forgive(self.registry.reset(epoch, sequence));
     }
 
     /// What [`Hub::stats`] says of the log.
@@ -105,6 +106,9 @@ impl Hub {
         Cursor::new(epoch, sequence)
     }
 }
+
+/// A waker that panics has said so by now, and must not take the task with it that applies the log.
+fn forgive(Panics { .. }: Panics) {}
 
 /// The two tasks between a hub and its log. The writer ends when nobody can send to it any more.
 struct Attached {

@@ -16,7 +16,7 @@ use crate::{
     history::Evicted,
     sync::Ordering,
     trace::{self, Changes},
-    wake::Panics,
+    wake::{Panics, WakeList},
 };
 
 /// How far a hub is behind its log.
@@ -67,10 +67,7 @@ impl Registry {
                 }
             }
             Change::Touch(channel) => (None, self.touch_as(number, &channel, times.now).1),
-            Change::Delete(channel) => {
-                self.delete_as(number, &channel, times.now);
-                (None, Panics::default())
-            }
+            Change::Delete(channel) => (None, self.delete_as(number, &channel, times.now).1),
         };
         common.advance(sequence);
         applied
@@ -98,30 +95,39 @@ impl Registry {
         self.touch_as(Number::Given(sequence), channel, now).1
     }
 
-    /// Lets the polls begin that waited for what was applied since they came.
-    pub(crate) fn arrive(&self, now: u64) -> Panics {
-        self.touch_as(Number::Given(self.common.sequence()), &Channel::ahead(), now).1
+    /// Lets the polls begin that waited for what was applied since they came, and no others: whoever
+    /// forges a cursor from far ahead would have each event wake them.
+    pub(crate) fn arrive(&self) -> Panics {
+        let (cell, mut panics) = (self.locate(&Channel::ahead()), Panics::default());
+        loop {
+            let (changes, mut wakers) = (Changes::default(), WakeList::default());
+            let more = cell.lock(&changes).arrive(self.common.sequence(), &mut wakers);
+            panics = panics.and(wakers.wake());
+            if !more {
+                return panics;
+            }
+        }
     }
 
     /// Goes on after `sequence`: the log has let go what was before, of channels that nobody knows.
-    pub(crate) fn skip_to(&self, sequence: u64, now: u64) -> Panics {
+    pub(crate) fn skip_to(&self, sequence: u64) -> Panics {
         let changes = Changes::default();
         let shards = self.lock_all(&changes);
         self.common.floor.store(sequence, Ordering::Relaxed);
         self.common.advance(sequence);
         drop(shards);
-        self.rouse().and(self.arrive(now))
+        self.rouse().and(self.arrive())
     }
 
     /// Begins anew after `sequence` of another log: every cursor so far is a gap.
-    pub(crate) fn reset(&self, epoch: NonZeroU64, sequence: u64, now: u64) -> Panics {
+    pub(crate) fn reset(&self, epoch: NonZeroU64, sequence: u64) -> Panics {
         let (changes, mut gone) = (Changes::default(), Evicted::default());
         let mut shards = self.lock_all(&changes);
         self.common.begin(epoch, sequence);
         shards.iter_mut().for_each(|shard| shard.reset(&mut gone));
         self.common.give_back(gone.weight);
         drop(shards);
-        self.rouse().and(self.arrive(now))
+        self.rouse().and(self.arrive())
     }
 
     fn lock_all<'a>(&'a self, changes: &'a Changes) -> Vec<Locked<'a>> {

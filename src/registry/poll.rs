@@ -179,8 +179,12 @@ impl<'a> Poll<'a> {
                 part.cell.refill_channels(shard, self.frugal);
             }
             let waker = wakers.pop().expect("there is a waker for every part");
-            match shard.park(known(slot.key), &part.channel, deadline.take(), self.sequence, waker)
-            {
+            // Who waits for the hub has seen what the hub will know there.
+            let target = match since {
+                Since::Cursor(cursor) if part.is_ahead() => cursor.sequence(),
+                _ => self.sequence,
+            };
+            match shard.park(known(slot.key), &part.channel, deadline.take(), target, waker) {
                 Ok(key) => slot.key = key,
                 Err((short, waker)) => {
                     wakers.push(Some(waker));
@@ -228,8 +232,9 @@ impl<'a> Poll<'a> {
         let deleted = states().position(|state| state == State::Deleted);
         let lead = self.lead().waiter(self.slots.first().expect(HAS_CHANNEL).key);
         let (lead, since, stale) = (lead.state, lead.registered, lead.stale);
-        let has_missed = !self.waits_for_hub() && self.common.has_missed(since);
-        let (mut ready, mut gap) = (false, stale || has_missed);
+        // Who waits for the hub, or only pauses, misses nothing by it: that is found out afterwards.
+        let reads = self.channels().next().is_some();
+        let (mut ready, mut gap) = (false, reads && (stale || self.common.has_missed(since)));
         for slot in self.channels() {
             let shard = self.guards.get(slot);
             let (news, missed) = shard.look(Some(shard.waiter(slot.key).channel), since);

@@ -159,10 +159,20 @@ impl Registry {
 
     /// Lets all events of a channel go and ends its waits. False if there is no such channel.
     pub(crate) fn delete(&self, channel: &Channel, now: u64) -> bool {
-        !self.common.config.follows && self.delete_as(Number::Next, channel, now)
+        if self.common.config.follows {
+            return false;
+        }
+        let (is_deleted, panics) = self.delete_as(Number::Next, channel, now);
+        panics.resume();
+        is_deleted
     }
 
-    pub(super) fn delete_as(&self, number: Number, channel: &Channel, now: u64) -> bool {
+    pub(super) fn delete_as(
+        &self,
+        number: Number,
+        channel: &Channel,
+        now: u64,
+    ) -> (bool, Panics) {
         let cell = self.locate(channel);
         let changes = Changes::default();
         let (mut gone, mut wakers) = (Evicted::default(), WakeList::default());
@@ -170,7 +180,7 @@ impl Registry {
         let Some(key) = shard.find_current(channel, now, &mut gone) else {
             self.common.give_back(gone.weight);
             drop(shard);
-            return false;
+            return (false, Panics::default());
         };
         // Who registers from now on waits for a new channel of the same name.
         let sequence = self.common.take(number);
@@ -180,8 +190,7 @@ impl Registry {
         self.common.give_back(gone.weight);
         drop(shard);
         let broadcast = Broadcast { channel, sequence, state: State::Deleted, now };
-        cell.wake_rest(&broadcast, wakers, ended).resume();
-        true
+        (true, cell.wake_rest(&broadcast, wakers, ended))
     }
 }
 

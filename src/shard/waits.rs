@@ -4,9 +4,9 @@
 
 use std::task::Waker;
 
-use super::{Ended, Shard, Short};
+use super::{BATCH, Ended, Shard, Short};
 use crate::{
-    channel::Channel,
+    channel::{Channel, Role},
     history::Evicted,
     waiters::{State, Waiter},
     wake::WakeList,
@@ -57,6 +57,9 @@ impl Shard {
         let record = &mut self.channels[channel];
         record.waiters += 1;
         record.queue.push(&mut self.waiters, key);
+        if record.name.role() == Role::Ahead {
+            self.ahead.insert((registered, key));
+        }
         if let Some(deadline) = deadline {
             self.waits += 1;
             self.spare_waits -= 1;
@@ -77,11 +80,12 @@ impl Shard {
 
     /// Frees the record of a wait, whatever state it is in. The future that owns it does this, once.
     pub(crate) fn leave(&mut self, key: u32) -> Option<Waker> {
-        let Waiter { channel, state, lead, .. } = self.waiters[key];
+        let Waiter { channel, state, lead, registered, .. } = self.waiters[key];
         let record = &mut self.channels[channel];
         record.waiters -= 1;
         if state == State::Parked {
             record.queue.remove(&mut self.waiters, key);
+            self.ahead.remove(&(registered, key));
         }
         if lead {
             self.holds.remove(&mut self.waiters, key);
@@ -134,7 +138,22 @@ impl Shard {
         let waiter = &mut self.waiters[key];
         waiter.state = state;
         wakers.push(waiter.waker.take());
+        self.ahead.remove(&(waiter.registered, key));
         self.channels[waiter.channel].queue.remove(&mut self.waiters, key);
+    }
+
+    /// Ends a batch of the waits that were ahead of their hub, which has come to `sequence`. True if
+    /// there are more.
+    pub(crate) fn arrive(&mut self, sequence: u64, wakers: &mut WakeList) -> bool {
+        for _ in 0..BATCH {
+            match self.ahead.first() {
+                Some(&(target, key)) if target <= sequence => {
+                    self.end(key, State::Touched, wakers);
+                }
+                _ => return false,
+            }
+        }
+        true
     }
 
     /// Brings the deadline of a parked wait forward, as a drain does; now if `deadline` is none.
