@@ -1,0 +1,399 @@
+//! Attacks on hubs that follow a log.
+#![cfg(not(loom))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, dead_code)]
+
+use std::{
+    num::NonZeroU64,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::Stream;
+use tokio::sync::mpsc;
+use tokio_test::{assert_pending, assert_ready, task};
+use tower_longpoll::{
+    Channel, Hub, HubBuilder, Since, Waited,
+    backplane::{
+        Backplane, Change, Driver, Entry, EntryId, MemoryLog, Opened, Portion, Position, Reader,
+        Retention,
+    },
+};
+
+use self::faulty::Faulty;
+
+#[path = "backplane/faulty.rs"]
+mod faulty;
+
+const LONG: Duration = Duration::from_secs(30);
+
+fn channel(name: &str) -> Channel {
+    Channel::new(name).unwrap()
+}
+
+async fn node(driver: impl Driver) -> Backplane {
+    node_with(Hub::builder(), driver).await
+}
+
+async fn node_with(settings: HubBuilder, driver: impl Driver) -> Backplane {
+    let backplane = Backplane::join(settings, driver).await.unwrap();
+    backplane.ready().await;
+    backplane
+}
+
+async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn one_behind() -> (Faulty, Backplane, Backplane, tower_longpoll::Cursor) {
+    let log = Faulty::new();
+    let (slow, quick) = (node(log.clone()).await, node(log.log()).await);
+    quick.publisher().publish(&channel("a"), "1").await.unwrap();
+    settle().await;
+    log.set_away(true);
+    settle().await;
+    let ahead = quick.publisher().publish(&channel("a"), "2").await.unwrap();
+    settle().await;
+    (log, slow, quick, ahead)
+}
+
+/// A log that says what the test says.
+#[derive(Clone)]
+struct Script(Arc<Mutex<Vec<ScriptOpened>>>);
+
+struct ScriptOpened {
+    epoch: u64,
+    floor: u64,
+    last: u64,
+    reader: ScriptReader,
+}
+
+struct ScriptReader(mpsc::UnboundedReceiver<Portion>);
+
+#[derive(Debug)]
+struct Broken;
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("broken")
+    }
+}
+
+impl std::error::Error for Broken {}
+
+impl Driver for Script {
+    type Error = Broken;
+    type Reader = ScriptReader;
+
+    async fn open(
+        &self,
+        _: Option<Position>,
+        _: &Retention,
+    ) -> Result<Opened<ScriptReader>, Broken> {
+        let mut opened = self.0.lock().unwrap();
+        if opened.is_empty() {
+            return Err(Broken);
+        }
+        let ScriptOpened { epoch, floor, last, reader } = opened.remove(0);
+        Ok(Opened { epoch: NonZeroU64::new(epoch).unwrap(), floor, last, reader })
+    }
+
+    async fn append(&self, _: &EntryId, _: &Change) -> Result<Position, Broken> {
+        Err(Broken)
+    }
+}
+
+impl Reader for ScriptReader {
+    type Error = Broken;
+
+    async fn next(&mut self) -> Result<Portion, Broken> {
+        self.0.recv().await.ok_or(Broken)
+    }
+}
+
+impl Script {
+    fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    fn opens(&self, epoch: u64, floor: u64, last: u64) -> mpsc::UnboundedSender<Portion> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let reader = ScriptReader(receiver);
+        self.0.lock().unwrap().push(ScriptOpened { epoch, floor, last, reader });
+        sender
+    }
+}
+
+fn portion(numbers: impl IntoIterator<Item = u64>, name: &str) -> Portion {
+    portion_aged(numbers, name, Duration::ZERO)
+}
+
+fn portion_aged(
+    numbers: impl IntoIterator<Item = u64>,
+    name: &str,
+    age: Duration,
+) -> Portion {
+    let entries = numbers.into_iter().map(|sequence| Entry {
+        sequence,
+        age,
+        change: Some(Change::Publish(channel(name), sequence.to_string().into())),
+    });
+    Portion { floor: 0, entries: entries.collect(), behind: 0 }
+}
+
+fn texts(waited: &Waited) -> Vec<String> {
+    let Waited::Events(batch) = waited else { panic!("{waited:?}") };
+    let text = |payload: &[u8]| String::from_utf8_lossy(payload).into_owned();
+    batch.entries().iter().map(|entry| text(entry.payload())).collect()
+}
+
+/// D1: the refresh of a stream that is ahead of its hub, when the hub comes before it is polled.
+#[tokio::test(start_paused = true)]
+async fn a_stream_from_ahead_loses_nothing_when_its_refresh_meets_the_hub() {
+    let (log, slow, quick, ahead) = one_behind().await;
+    let mut stream = task::spawn(slow.hub().events([channel("a")], ahead));
+    let poll = |stream: &mut task::Spawn<tower_longpoll::Events>| {
+        stream.enter(|cx, stream| Stream::poll_next(stream, cx))
+    };
+    assert_pending!(poll(&mut stream));
+    // The refresh is due, but the task of the stream has not run yet.
+    tokio::time::sleep(Duration::from_secs(26)).await;
+    assert!(stream.is_woken());
+    quick.publisher().publish(&channel("a"), "3").await.unwrap();
+    log.set_away(false);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(slow.hub().cursor(), quick.hub().cursor());
+    let told = poll(&mut stream);
+    let std::task::Poll::Ready(Some(waited)) = told else { panic!("lost: {told:?}") };
+    assert_eq!(texts(&waited), ["3"]);
+}
+
+/// D2: somebody's waker panics.
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_panics_does_not_end_the_following() {
+    struct Panics;
+    impl std::task::Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker of somebody's");
+        }
+    }
+    let log = MemoryLog::new();
+    let node = node(log.clone()).await;
+    let mut wait = Box::pin(node.hub().wait([channel("a")]).hold(LONG));
+    let waker = std::task::Waker::from(Arc::new(Panics));
+    let mut cx = std::task::Context::from_waker(&waker);
+    assert!(std::future::Future::poll(wait.as_mut(), &mut cx).is_pending());
+    let start = node.hub().cursor();
+    node.publisher().publish(&channel("a"), "1").await.unwrap();
+    settle().await;
+    node.publisher().publish(&channel("a"), "2").await.unwrap();
+    settle().await;
+    let waited = node.hub().wait([channel("a")]).since(start).hold(LONG).await;
+    assert_eq!(texts(&waited), ["1", "2"], "status: {:?}", node.status());
+}
+
+/// D3: a log that is shorter after it lost its data, before the node was ready.
+#[tokio::test(start_paused = true)]
+async fn a_node_is_ready_though_the_log_lost_its_data_meanwhile() {
+    let log = Faulty::new();
+    let first = node(log.log()).await;
+    for _ in 0..300 {
+        first.publisher().publish(&channel("a"), "x").await.unwrap();
+    }
+    let second = Backplane::join(Hub::builder(), log.clone()).await.unwrap();
+    log.set_away(true);
+    settle().await;
+    assert!(!second.status().ready);
+    log.lose_data();
+    log.set_away(false);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    second.publisher().publish(&channel("a"), "y").await.unwrap();
+    settle().await;
+    assert_eq!(second.status().lag, 0);
+    assert!(second.status().ready && second.hub().stats().ready);
+}
+
+/// D4: a poll that is ahead, when the log is replaced.
+#[tokio::test(start_paused = true)]
+async fn a_poll_from_ahead_is_told_what_a_new_log_holds() {
+    let (log, slow, _quick, ahead) = one_behind().await;
+    let a = channel("a");
+    let mut parked = task::spawn(slow.hub().wait([&a]).since(ahead).hold(LONG));
+    let mut plain = task::spawn(slow.hub().wait([&a]).hold(LONG));
+    assert_pending!(parked.poll());
+    assert_pending!(plain.poll());
+    log.lose_data();
+    let fresh = node(log.log()).await;
+    fresh.publisher().publish(&a, "new").await.unwrap();
+    log.set_away(false);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    for parked in [&mut plain, &mut parked] {
+        let waited = assert_ready!(parked.poll());
+        let Waited::Events(batch) = &waited else { panic!("{waited:?}") };
+        assert!(batch.gap());
+        let mut told = texts(&waited);
+        let next = slow.hub().wait([&a]).since(waited.cursor()).hold(Duration::ZERO).await;
+        if let Waited::Events(_) = &next {
+            told.extend(texts(&next));
+        }
+        assert_eq!(told, ["new"], "retained, and not seen");
+    }
+}
+
+/// D5: a log of the same epoch that lost its end, and gives numbers away again.
+#[tokio::test(start_paused = true)]
+async fn a_log_that_lost_its_end_hides_no_event() {
+    let log = Script::new();
+    let first = log.opens(7, 0, 10);
+    first.send(portion(1..=10, "a")).unwrap();
+    let node = node(log.clone()).await;
+    settle().await;
+    let seen = node.hub().cursor();
+    let again = log.opens(7, 0, 5);
+    again.send(portion(1..=5, "a")).unwrap();
+    drop(first);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    // Numbers 6 to 12 are other events now.
+    again.send(portion(6..=12, "a")).unwrap();
+    settle().await;
+    let waited = node.hub().wait([channel("a")]).since(seen).hold(Duration::ZERO).await;
+    let Waited::Events(batch) = &waited else { panic!("{waited:?}") };
+    assert!(batch.gap(), "6 to 10 are new, and not told: {:?}", texts(&waited));
+}
+
+/// D6: one key, two polls, of which the newer is ahead.
+#[tokio::test(start_paused = true)]
+async fn a_poll_from_ahead_ends_older_ones_of_its_key() {
+    let (_log, slow, _quick, ahead) = one_behind().await;
+    let hub = slow.hub();
+    let mut plain = task::spawn(hub.wait([channel("a")]).supersede_by("tab").hold(LONG));
+    assert_pending!(plain.poll());
+    let wait = || hub.wait([channel("a")]).since(ahead).supersede_by("tab").hold(LONG);
+    let mut older = task::spawn(wait());
+    assert_pending!(older.poll());
+    assert!(plain.is_woken(), "a newer one with the key has come");
+    let mut newer = task::spawn(wait());
+    assert_pending!(newer.poll());
+    assert!(older.is_woken(), "a newer one with the key has come");
+}
+
+/// D6b: the older poll must not end the newer one.
+#[tokio::test(start_paused = true)]
+async fn of_two_polls_from_ahead_the_newer_stays() {
+    let (log, slow, _quick, ahead) = one_behind().await;
+    let hub = slow.hub();
+    let wait = || hub.wait([channel("a")]).since(ahead).supersede_by("tab").hold(LONG);
+    let (mut older, mut newer) = (task::spawn(wait()), task::spawn(wait()));
+    assert_pending!(older.poll());
+    assert_pending!(newer.poll());
+    log.set_away(false);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // On a runtime with threads they may run in any order.
+    assert_pending!(newer.poll());
+    let waited = assert_ready!(older.poll());
+    assert!(matches!(waited, Waited::Superseded { .. }), "{waited:?}");
+    assert_pending!(newer.poll());
+}
+
+/// D7: a drain over some time, and the hub comes meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_poll_from_ahead_gets_its_events_while_the_hub_drains() {
+    let (log, slow, quick, ahead) = one_behind().await;
+    let a = channel("a");
+    let wait = || slow.hub().wait([&a]).since(ahead).hold(LONG);
+    let (mut one, mut two) = (task::spawn(wait()), task::spawn(wait()));
+    assert_pending!(one.poll());
+    assert_pending!(two.poll());
+    slow.hub().drain(Duration::from_secs(20));
+    quick.publisher().publish(&a, "3").await.unwrap();
+    log.set_away(false);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let waited = assert_ready!(two.poll());
+    assert_eq!(texts(&waited), ["3"]);
+}
+
+/// D9: a cursor from far ahead, which anybody can forge.
+#[tokio::test(start_paused = true)]
+async fn a_poll_from_far_ahead_is_not_woken_by_every_event() {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let node = node(MemoryLog::new()).await;
+    node.publisher().publish(&channel("a"), "1").await.unwrap();
+    settle().await;
+    let text = node.hub().cursor().to_string();
+    let mut raw = URL_SAFE_NO_PAD.decode(&text[1..]).unwrap();
+    raw.truncate(8);
+    raw.extend([0xff; 8]);
+    let forged: tower_longpoll::Cursor =
+        format!("1{}", URL_SAFE_NO_PAD.encode(raw)).parse().unwrap();
+    let mut parked = task::spawn(node.hub().wait([channel("z")]).since(forged).hold(LONG));
+    assert_pending!(parked.poll());
+    let mut wakes = 0;
+    for _ in 0..100 {
+        node.publisher().publish(&channel("b"), "x").await.unwrap();
+        settle().await;
+        wakes += usize::from(parked.is_woken());
+        assert_pending!(parked.poll());
+    }
+    assert!(wakes < 5, "woken {wakes} times by 100 events of another channel");
+}
+
+/// D11: the runtime on which the node joined is gone.
+#[test]
+fn a_node_whose_runtime_is_gone_says_so() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime();
+    let node = first.block_on(node(MemoryLog::new()));
+    drop(first);
+    assert!(node.status().error.is_some(), "{:?}", node.status());
+    assert!(!node.hub().stats().ready);
+}
+
+/// D13: events of a channel that was kept over a reset by a wait.
+#[tokio::test(start_paused = true)]
+async fn events_after_a_reset_do_not_outlive_their_age() {
+    let log = Script::new();
+    let first = log.opens(7, 0, 1);
+    first.send(portion(1..=1, "a")).unwrap();
+    let node = node(log.clone()).await;
+    let mut parked = task::spawn(node.hub().wait([channel("a")]).hold(Duration::from_secs(7_200)));
+    assert_pending!(parked.poll());
+    let again = log.opens(8, 0, 1);
+    again.send(portion_aged(1..=1, "a", Duration::from_secs(3_000))).unwrap();
+    drop(first);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(node.hub().stats().history_events, 1);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(node.hub().stats().history_events, 0, "it is older than an hour");
+}
+
+/// D14: all that is held, with a hole in it.
+#[tokio::test(start_paused = true)]
+async fn a_hole_in_what_is_held_is_told_to_who_reads_all() {
+    let log = Script::new();
+    let first = log.opens(7, 0, 3);
+    first.send(portion(1..=3, "a")).unwrap();
+    let node = node(log.clone()).await;
+    let again = log.opens(7, 6, 8);
+    again.send(portion(7..=8, "a")).unwrap();
+    drop(first);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let waited = node.hub().wait([channel("a")]).since(Since::Oldest).await;
+    assert_eq!(texts(&waited), ["1", "2", "3", "7", "8"]);
+    let Waited::Events(batch) = waited else { panic!() };
+    assert!(batch.gap(), "4 to 6 are gone, after 3 and before 7");
+}
+
+/// D15: pauses are nobody's gaps.
+#[tokio::test(start_paused = true)]
+async fn what_a_node_skips_is_counted_as_gaps_of_polls() {
+    let log = Script::new();
+    let first = log.opens(7, 0, 3);
+    first.send(portion(1..=3, "a")).unwrap();
+    let node = node(log.clone()).await;
+    let gaps = node.hub().stats().gaps;
+    let _again = log.opens(9, 0, 0);
+    drop(first);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(node.hub().stats().gaps, gaps);
+}
