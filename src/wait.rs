@@ -168,7 +168,7 @@ impl Future for Wait {
                 let now = Now::of(parts.common());
                 let hold = wait.hold.min(parts.common().config.max_hold);
                 let deadline = (!hold.is_zero()).then(|| now.after(hold));
-                let ask = Ask { since: wait.since, deadline, max_events };
+                let ask = Ask { since: wait.since, deadline, max_events, was_parked: false };
                 wait.observed.begin(|| Begin { channels: Some(parts.channels()), hold });
                 let start = || parts.start(&ask, cx.waker(), now.tick());
                 let ended = wait.observed.inside(start);

@@ -24,6 +24,8 @@ pub(crate) struct Ask {
     /// None to be answered at once.
     pub(crate) deadline: Option<u64>,
     pub(crate) max_events: usize,
+    /// Whether it was parked before, until its hub came to where it is.
+    pub(crate) was_parked: bool,
 }
 
 impl Common {
@@ -144,7 +146,7 @@ impl Parts {
             (Some(deadline), Some(Waited::Touched { .. })) => {
                 self.go_on();
                 let now = now(self.common());
-                self.start(&Ask { since, deadline, max_events }, waker, now)
+                self.start(&Ask { since, deadline, max_events, was_parked: true }, waker, now)
             }
             (Some(_), ended) => ended.map(|ended| ended.unmoved(since)),
             (None, ended) => ended,

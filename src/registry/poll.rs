@@ -118,6 +118,8 @@ impl<'a> Poll<'a> {
     ) -> Result<Option<Waited>, Short> {
         let refused = match self.common.phase() {
             Phase::Open => None,
+            // It is let go, but not without the events that are there.
+            Phase::Draining if ask.was_parked => None,
             Phase::Draining => Some(Refused::Draining),
             Phase::Closed => Some(Refused::Closed),
         };
@@ -139,11 +141,18 @@ impl<'a> Poll<'a> {
                 continue;
             }
             let (news, missed) = shard.look(key, since);
-            gap |= missed && ask.since != Since::Oldest;
+            // What is gone before all that is held was not promised; a hole in it is told.
+            let oldest = shard.after(key, since).next();
+            let has_hole = || oldest.is_some_and(|held| self.common.has_missed(held.sequence));
+            gap |= if ask.since == Since::Oldest { has_hole() } else { missed };
             ready |= news || gap;
         }
         if ready {
             return Ok(Some(Waited::Events(self.batch(since, gap, |_, key| known(key)))));
+        }
+        if self.common.phase() == Phase::Draining {
+            self.lead_mut().counts.drained += 1;
+            return Ok(Some(Waited::Drained { cursor: self.cursor() }));
         }
         let Some(deadline) = ask.deadline else { return Ok(Some(self.time_out())) };
         self.park(ask.since, deadline, wakers)

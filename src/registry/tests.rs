@@ -120,7 +120,7 @@ fn storm(registry: &Registry, clock: &Clock, seed: u64) {
                     parts.set_key(&format!("k{}", below(5))).expect("a short key");
                 }
                 let deadline = Some(now + 1 + below(200));
-                let ask = Ask { since: Since::Now, deadline, max_events: 3 };
+                let ask = Ask { since: Since::Now, deadline, max_events: 3, was_parked: false };
                 if parts.start(&ask, Waker::noop(), now).is_none() {
                     parked.push(parts);
                 }

@@ -72,7 +72,7 @@ impl Client {
     ) -> Option<Waited> {
         assert!(!self.is_parked);
         let (since, deadline) = (since.into(), deadline.into());
-        let ask = Ask { since, deadline, max_events: self.max_events };
+        let ask = Ask { since, deadline, max_events: self.max_events, was_parked: false };
         let waited = self.parts.start(&ask, &Waker::from(Arc::clone(&self.bell)), now);
         self.is_parked = waited.is_none();
         waited
