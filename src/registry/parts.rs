@@ -32,8 +32,8 @@ impl Slot {
 }
 
 /// The channels of a poll: in the order of their shards, each once, at least one. The first is the
-/// lead. A poll from where its hub has not come yet waits for that, and nothing else: then
-/// [`Channel::ahead`] comes before them.
+/// lead. A poll from where its hub has not come yet waits for that, and for nothing else but newer
+/// ones of its key: then [`Channel::ahead`] and the key come before the channels.
 pub(crate) enum Parts {
     One(Part, Slot),
     Many(Box<[Part]>, Box<[Slot]>),
@@ -96,14 +96,8 @@ impl Parts {
 
     fn many(mut parts: Vec<Part>) -> Self {
         parts.sort_unstable_by_key(|part| part.cell.index);
-        let (mut slot, mut previous) = (Slot::NONE, None);
-        let slots = parts.iter().map(|part| {
-            let shard = previous.replace(part.cell.index);
-            slot.guard += u32::from(shard.is_some_and(|shard| shard != part.cell.index));
-            slot
-        });
-        let slots = slots.collect();
-        Self::Many(parts.into(), slots)
+        let slots = slots(&parts);
+        Self::Many(parts.into(), slots.into())
     }
 
     /// Adds the key that only the newest wait has, or says why not.
@@ -127,8 +121,9 @@ impl Parts {
         match self {
             Self::One(part, slot) => (slice::from_ref(part), slice::from_mut(slot)),
             Self::Many(parts, slots) => {
-                let is_ahead = parts.first().is_some_and(Part::is_ahead);
-                let count = if is_ahead { 1 } else { parts.len() };
+                let is_ahead = parts.iter().take(2).any(Part::is_ahead);
+                let is_first = |part: &&Part| !is_ahead || part.channel.role() != Role::Channel;
+                let count = parts.iter().take_while(is_first).count();
                 (parts.get(..count).unwrap_or(&[]), slots.get_mut(..count).unwrap_or(&mut []))
             }
         }
@@ -153,19 +148,17 @@ impl Parts {
 
     /// Whether the poll waits for its hub.
     pub(crate) fn waits_for_hub(&self) -> bool {
-        matches!(self, Self::Many(parts, _) if parts.first().is_some_and(Part::is_ahead))
+        matches!(self, Self::Many(parts, _) if parts.iter().take(2).any(Part::is_ahead))
     }
 
     /// If a parked poll waits for its hub: when its hold ends.
     pub(crate) fn ahead(&self) -> Option<Option<u64>> {
         match self {
-            Self::Many(parts, slots) => match (&**parts, &**slots) {
-                ([part, ..], [slot, ..]) if part.is_ahead() => {
-                    Some(part.cell.look().waiter(slot.key).timer.deadline())
-                }
-                _ => None,
-            },
-            Self::One(..) => None,
+            Self::Many(parts, slots) if self.waits_for_hub() => {
+                let (lead, slot) = (parts.first()?, slots.first()?);
+                Some(lead.cell.look().waiter(slot.key).timer.deadline())
+            }
+            _ => None,
         }
     }
 
@@ -173,11 +166,15 @@ impl Parts {
     pub(super) fn fall_in(&mut self) -> bool {
         let (common, channel) = (Arc::clone(self.common()), Channel::ahead());
         let Some(cell) = common.cell(common.locate(&channel)) else { return false };
-        let ahead = iter::once((Part { cell, channel }, Slot::NONE));
-        let (parts, slots) = self.split();
-        let parts = parts.iter().cloned().zip(slots.iter().copied());
-        let (parts, slots): (Vec<_>, Vec<_>) = ahead.chain(parts).unzip();
-        *self = Self::Many(parts.into(), slots.into());
+        let is_key = |part: &&Part| part.channel.role() == Role::Key;
+        let parts = self.split().0;
+        let mut first = vec![Part { cell, channel }];
+        first.extend(parts.iter().filter(is_key).cloned());
+        first.sort_unstable_by_key(|part| part.cell.index);
+        let mut slots = slots(&first);
+        first.extend(parts.iter().filter(|part| !is_key(part)).cloned());
+        slots.resize(first.len(), Slot::NONE);
+        *self = Self::Many(first.into(), slots.into());
         true
     }
 
@@ -188,13 +185,24 @@ impl Parts {
         }
         if let Self::Many(parts, _) = self {
             let mut parts = mem::take(parts).into_vec();
-            parts.remove(0);
+            parts.retain(|part| !part.is_ahead());
             *self = match <[Part; 1]>::try_from(parts) {
                 Ok([part]) => Self::one(part),
                 Err(parts) => Self::many(parts),
             };
         }
     }
+}
+
+/// The places of parts that are in the order of their shards.
+fn slots(parts: &[Part]) -> Vec<Slot> {
+    let (mut slot, mut previous) = (Slot::NONE, None);
+    let slots = parts.iter().map(|part| {
+        let shard = previous.replace(part.cell.index);
+        slot.guard += u32::from(shard.is_some_and(|shard| shard != part.cell.index));
+        slot
+    });
+    slots.collect()
 }
 
 impl Part {

@@ -103,7 +103,8 @@ impl<'a> Poll<'a> {
         ended: &mut WakeList,
     ) -> Result<Option<Waited>, Short> {
         let started = self.answer_or_park(ask, now, wakers, gone)?;
-        if !matches!(started, Some(Waited::Refused { .. })) {
+        // Who waited for the hub, which is here, only begins.
+        if !matches!(started, Some(Waited::Refused { .. } | Waited::Touched { .. })) {
             self.supersede(started.is_none(), ended);
         }
         Ok(started)
@@ -159,7 +160,7 @@ impl<'a> Poll<'a> {
     }
 
     fn waits_for_hub(&self) -> bool {
-        matches!(self.parts, [part] if part.is_ahead())
+        self.parts.iter().any(Part::is_ahead)
     }
 
     /// Parks every part, or none.
@@ -259,7 +260,7 @@ impl<'a> Poll<'a> {
         } else if let Some(part) = deleted.and_then(|place| self.parts.get(place)) {
             self.lead_mut().counts.deleted += 1;
             Waited::Deleted { channel: part.channel.clone(), cursor }
-        } else if touched {
+        } else if touched && !(superseded && self.waits_for_hub()) {
             self.lead_mut().counts.touched += 1;
             Waited::Touched { cursor }
         } else if superseded {
