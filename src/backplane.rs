@@ -126,6 +126,7 @@ impl Backplane {
             status: sender,
             position: Position { epoch, sequence: floor },
             target: last,
+            pause: pump::FIRST_PAUSE,
         };
         let (appends, to_append) = mpsc::channel(MAX_APPENDS);
         tokio::spawn(publisher::write(driver, to_append));

@@ -23,10 +23,12 @@ pub(super) struct Pump<D: Driver> {
     pub(super) position: Position,
     /// The last entry of the log when it was opened first.
     pub(super) target: u64,
+    /// Before the log is opened again.
+    pub(super) pause: Duration,
 }
 
 /// Between two tries to open a log that cannot be read.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Whatever ends it (its runtime was dropped, or the driver has panicked), nobody follows any more.
@@ -64,6 +66,7 @@ impl<D: Driver> Pump<D> {
             let Some(hub) = self.hub.hub() else { return Ok(()) };
             self.apply(&hub, portion);
             drop(hub);
+            self.pause = FIRST_PAUSE;
             // Others of this thread have their turn, however much there is to read.
             yield_now().await;
         }
@@ -101,12 +104,11 @@ impl<D: Driver> Pump<D> {
 
     /// Opens the log until that succeeds; none when the hub is gone.
     async fn open_again(&mut self) -> Option<D::Reader> {
-        let mut pause = FIRST_PAUSE;
         loop {
             // Nodes that lost the log together do not come back together.
-            let millis = pause.as_millis() as u64;
+            let millis = self.pause.as_millis() as u64;
             sleep(Duration::from_millis(millis / 2 + random::up_to(millis / 2))).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
             self.hub.hub()?;
             let opened = self.driver.open(Some(self.position), &self.retention).await;
             let hub = self.hub.hub()?;
