@@ -5,6 +5,9 @@ use std::{error::Error, future::Future, num::NonZeroU64, time::Duration};
 use crate::change::Change;
 pub(super) use crate::change::{EntryId, Position};
 
+/// What a log takes longer for has failed: nobody may have to wait for ever.
+pub(super) const LIMIT: Duration = Duration::from_secs(30);
+
 /// An ordered log that several hubs follow, such as a stream of a message broker.
 ///
 /// One value serves one hub: it appends what is published there, and reads what was appended

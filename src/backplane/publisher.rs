@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinSet,
+    time::timeout,
 };
 
-use super::driver::Driver;
+use super::driver::{Driver, LIMIT};
 use crate::{
     change::{Change, EntryId},
     channel::Channel,
@@ -79,8 +80,11 @@ pub(super) async fn write<D: Driver>(driver: Arc<D>, mut appends: mpsc::Receiver
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         let driver = Arc::clone(&driver);
         tasks.spawn(async move {
-            let appended = driver.append(&id, &change).await;
-            let _ = stored.send(appended.map_err(|error| error.to_string()));
+            let appended = match timeout(LIMIT, driver.append(&id, &change)).await {
+                Ok(appended) => appended.map_err(|error| error.to_string()),
+                Err(_) => Err("the log did not answer in time".into()),
+            };
+            let _ = stored.send(appended);
             drop(permit);
         });
         while tasks.try_join_next().is_some() {}

@@ -2,11 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch, task::yield_now, time::sleep};
+use tokio::{
+    sync::watch,
+    task::yield_now,
+    time::{sleep, timeout},
+};
 
 use super::{
     Status,
-    driver::{Driver, Opened, Portion, Reader, Retention},
+    driver::{Driver, LIMIT, Opened, Portion, Reader, Retention},
 };
 use crate::{
     change::Position,
@@ -110,14 +114,15 @@ impl<D: Driver> Pump<D> {
             sleep(Duration::from_millis(millis / 2 + random::up_to(millis / 2))).await;
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);
             self.hub.hub()?;
-            let opened = self.driver.open(Some(self.position), &self.retention).await;
+            let opened = self.driver.open(Some(self.position), &self.retention);
+            let opened = timeout(LIMIT, opened).await;
             let hub = self.hub.hub()?;
-            match opened {
-                Ok(opened) => return Some(self.go_on(&hub, opened)),
-                Err(error) => {
-                    self.status.send_modify(|status| status.error = Some(error.to_string()));
-                }
-            }
+            let error = match opened {
+                Ok(Ok(opened)) => return Some(self.go_on(&hub, opened)),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "the log was not opened in time".into(),
+            };
+            self.status.send_modify(|status| status.error = Some(error));
         }
     }
 
