@@ -167,12 +167,7 @@ impl Registry {
         is_deleted
     }
 
-    pub(super) fn delete_as(
-        &self,
-        number: Number,
-        channel: &Channel,
-        now: u64,
-    ) -> (bool, Panics) {
+    pub(super) fn delete_as(&self, number: Number, channel: &Channel, now: u64) -> (bool, Panics) {
         let cell = self.locate(channel);
         let changes = Changes::default();
         let (mut gone, mut wakers) = (Evicted::default(), WakeList::default());

@@ -88,3 +88,13 @@ impl Reader for FaultyReader {
         }
     }
 }
+
+impl Faulty {
+    /// One more node's way to a log that others have, too.
+    #[allow(dead_code, reason = "not every test has several")]
+    pub(crate) fn over(log: &MemoryLog) -> Self {
+        let new = Self::new();
+        *new.log.lock().unwrap() = log.clone();
+        new
+    }
+}

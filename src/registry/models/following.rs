@@ -17,7 +17,7 @@ fn following() -> (Arc<Registry>, Channel, Client) {
 fn apply(registry: &Registry, channel: &Channel, sequence: u64, text: &'static str) {
     let change = Change::Publish(channel.clone(), Event::from(text));
     registry.apply(sequence, change, TIMES).1.resume();
-    registry.arrive(0).resume();
+    registry.arrive().resume();
 }
 
 /// Polls for as long as the client is woken; it takes note of its answers.
@@ -63,7 +63,7 @@ fn who_is_behind_what_was_skipped_is_told_once() {
         let log = {
             let (registry, channel) = (Arc::clone(&registry), channel.clone());
             spawn(move || {
-                registry.skip_to(5, 0).resume();
+                registry.skip_to(5).resume();
                 apply(&registry, &channel, 6, "new");
             })
         };
@@ -90,7 +90,7 @@ fn who_polls_beside_a_reset_is_told_of_it_and_misses_nothing_after() {
         let log = {
             let (registry, channel) = (Arc::clone(&registry), channel.clone());
             spawn(move || {
-                registry.reset(NonZeroU64::MIN, 0, 0).resume();
+                registry.reset(NonZeroU64::MIN, 0).resume();
                 apply(&registry, &channel, 1, "new");
             })
         };
