@@ -18,6 +18,10 @@
 //!   growing pauses, and goes on where it was. What the log has let go meanwhile is a gap for
 //!   clients from before it.
 //! - If the log has lost its data, or is another one, every cursor so far is a gap.
+//! - A log that keeps its identity but loses its *end*, entries that it had called stored, gives their
+//!   numbers to others. Nobody can tell then what a client from beyond that end has seen: it may miss
+//!   events in silence. Engines do that if they are set up to: see what each promises in
+//!   [`clusters`](crate::guide::clusters).
 //! - What has no room on a node (see [`HubBuilder`]) is a gap for its clients there, never a refusal.
 //!   [`HubBuilder::evict_oldest`] is always on.
 //!
@@ -94,7 +98,8 @@ pub struct Status {
 impl Backplane {
     /// Makes a hub that follows a log, and begins to apply what that holds.
     ///
-    /// Must be called on a tokio runtime, where it leaves two tasks that end with the hub.
+    /// Must be called on a tokio runtime, where it leaves two tasks that end with the hub. It waits for as
+    /// long as the log takes to open; later on, half a minute counts as a failure.
     ///
     /// # Errors
     ///

@@ -145,7 +145,8 @@ pub enum Since {
     #[default]
     Now,
     /// All that is still held. The answer has no gap, for nothing was promised before; if it was cut
-    /// short at a limit, the next ones may report events that were gone already.
+    /// short at a limit, the next ones may report events that were gone already. A hole in what is held,
+    /// which a log can leave that has let events go, is told.
     Oldest,
     /// All after this position.
     Cursor(Cursor),

@@ -9,6 +9,7 @@
 //! | [`shutdown`] | how to leave without errors or a stampede |
 //! | [`testing`] | how to test 25 seconds in none |
 //! | [`many_polls`] | what 100,000 polls need of hyper and the kernel |
+//! | [`clusters`] | how an event on one node reaches the polls of all |
 //! | [`limits`] | what is bounded, by how much, and what happens there |
 //! | [`migration`] | what is wrong with `broadcast` and `timeout`, and how to leave it |
 //! | [`alternatives`] | when server-sent events or WebSockets are the better choice |
@@ -18,6 +19,9 @@
 
 #[doc = include_str!("../docs/guide/alternatives.md")]
 pub mod alternatives {}
+
+#[doc = include_str!("../docs/guide/clusters.md")]
+pub mod clusters {}
 
 #[doc = include_str!("../docs/guide/comparison.md")]
 pub mod comparison {}

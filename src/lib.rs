@@ -104,6 +104,8 @@
 //! - `json`, on by default since most clients want it: [`Event::json`], the JSON reply, and the
 //!   check that an event of a JSON type is JSON.
 //! - `client`: a stream of events over any HTTP client, in the module `client`.
+//! - `nats`: [`backplane::nats`], hubs that follow a stream of NATS JetStream.
+//! - `redis`: [`backplane::redis`], the same with a stream of Redis or Valkey.
 //! - `metrics`: what hubs do, for any recorder of the `metrics` facade: see [`observability`].
 //! - `tracing`: a span for each poll.
 //! - `etag`: [`WatchLayer::hash_bodies`].

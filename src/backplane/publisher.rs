@@ -28,7 +28,8 @@ pub(super) const MAX_APPENDS: usize = 1_024;
 
 impl Publisher {
     /// Publishes an event on all hubs that follow the log. Returns its cursor once the log has stored
-    /// it; this hub may not have applied it yet, and lets a poll from that cursor wait until it has.
+    /// it; this hub may not have applied it yet, and lets a poll from that cursor wait until it has. (Where
+    /// it has not noticed yet that the log is another one, it tells such a poll of a gap.)
     ///
     /// Two events of which the second is published when the first has returned come in this order.
     ///

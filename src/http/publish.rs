@@ -233,7 +233,9 @@ fn not_published(hub: &Hub, error: PublishError) -> Response<ReplyBody> {
 fn not_appended(hub: &Hub, error: &AppendError) -> Response<ReplyBody> {
     match error {
         AppendError::Refused(error) => not_published(hub, *error),
-        error => unavailable(&error.to_string(), 2),
+        AppendError::Busy => unavailable("too many events are on their way", 2),
+        // What is wrong with the log is nothing for strangers.
+        AppendError::Unknown { .. } => unavailable("the event is not known to be stored", 2),
     }
 }
 
