@@ -30,8 +30,9 @@ async fn a_late_tab_catches_up_while_events_come() {
                 .filter(|&told| told > round + 1)
         })
         .await;
-        server.publish("a", [count]);
-        count += 1;
+        let last = count;
+        server.publish("a", [last]);
+        count = last + 1;
         late.hears_all("one", 0..count).await;
         late.is_clean().await;
     }
