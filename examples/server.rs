@@ -466,7 +466,9 @@ impl Site {
         stats["uptime_seconds"] = self.started.elapsed().as_secs().into();
         stats["worker_threads"] = Handle::current().metrics().num_workers().into();
         stats["draining"] = (!self.store.hub.is_open()).into();
-        stats["trouble"] = self.store.trouble().into();
+        if let Some(trouble) = self.store.trouble() {
+            stats["trouble"] = trouble.into();
+        }
         let mut response = Response::new(Bytes::from(format!("{stats}\n")).into());
         set(&mut response, CONTENT_TYPE, "application/json");
         set(&mut response, CACHE_CONTROL, "no-store");
