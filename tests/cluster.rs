@@ -34,6 +34,18 @@ async fn nobody_misses_anything_over_redis() {
     nobody_misses_anything(Kind::Redis).await;
 }
 
+#[test]
+fn the_example_shows_a_client_that_goes_on_elsewhere() {
+    if Engine::start(Kind::Nats).is_none() {
+        return;
+    }
+    let shown = process::command("cluster").output().unwrap();
+    let (said, wrong) =
+        (String::from_utf8_lossy(&shown.stdout), String::from_utf8_lossy(&shown.stderr));
+    assert!(shown.status.success(), "{said}{wrong}");
+    assert_eq!(said.matches("answers [{").count(), 3, "{said}");
+}
+
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().unwrap())
 }
