@@ -117,7 +117,9 @@ impl<'a> Poll<'a> {
         wakers: &mut WakeList,
         gone: &mut Evicted,
     ) -> Result<Option<Waited>, Short> {
-        let refused = match self.common.phase() {
+        // Read once: a drain that begins meanwhile finds the poll parked.
+        let phase = self.common.phase();
+        let refused = match phase {
             Phase::Open => None,
             // It is let go, but not without the events that are there.
             Phase::Draining if ask.was_parked => None,
@@ -151,7 +153,7 @@ impl<'a> Poll<'a> {
         if ready {
             return Ok(Some(Waited::Events(self.batch(since, gap, |_, key| known(key)))));
         }
-        if self.common.phase() == Phase::Draining {
+        if phase == Phase::Draining {
             self.lead_mut().counts.drained += 1;
             return Ok(Some(Waited::Drained { cursor: self.cursor() }));
         }
