@@ -177,6 +177,6 @@ pub mod observability {}
 pub mod security {}
 
 /// The code in the README, as tests.
-#[cfg(all(doctest, feature = "axum", feature = "client", feature = "etag"))]
+#[cfg(all(doctest, feature = "axum", feature = "client", feature = "etag", feature = "nats"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
