@@ -84,15 +84,20 @@ impl Channel {
         self.hash
     }
 
+    /// The name without its hash, for who keeps them apart.
+    pub(crate) fn text(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Puts together again what [`Channel::text`] and [`Channel::hash`] gave.
+    pub(crate) fn of(name: Arc<str>, hash: u64) -> Self {
+        Self { name, hash }
+    }
+
     /// A name whose hash collides with whatever the test likes.
     #[cfg(test)]
     pub(crate) fn with_hash(name: &str, hash: u64) -> Self {
         Self { name: name.into(), hash }
-    }
-
-    /// Whether both are one piece of memory.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.name, &other.name)
     }
 
     pub(crate) fn role(&self) -> Role {
@@ -108,6 +113,11 @@ impl Channel {
     pub fn as_str(&self) -> &str {
         &self.name
     }
+}
+
+/// Whether two texts are equal. Mostly they are one piece of memory, which is then not read.
+pub(crate) fn is_text(one: &Arc<str>, other: &Arc<str>) -> bool {
+    Arc::ptr_eq(one, other) || one == other
 }
 
 /// Most names are ASCII, where every byte can be looked at by itself.
@@ -133,7 +143,7 @@ pub(crate) enum Role {
 
 impl PartialEq for Channel {
     fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash && (self.is_same(other) || self.name == other.name)
+        self.hash == other.hash && is_text(&self.name, &other.name)
     }
 }
 

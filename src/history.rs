@@ -76,6 +76,10 @@ pub(crate) struct History {
 }
 
 impl History {
+    /// Bytes from the beginning that every poll looks at.
+    #[cfg(test)]
+    pub(crate) const SEEN_BY_POLLS: usize = std::mem::offset_of!(Self, older);
+
     /// An empty history of a channel of which all events up to `floor` may be gone.
     pub(crate) fn new(floor: u64) -> Self {
         Self { floor, ..Self::default() }

@@ -13,9 +13,10 @@
 
 mod counts;
 mod fanouts;
+mod follow;
 mod waits;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use hashbrown::HashTable;
 
@@ -25,7 +26,7 @@ pub(crate) use self::{
     fanouts::Pace,
 };
 use crate::{
-    channel::{Channel, Role},
+    channel::{Channel, Role, is_text},
     history::{Bounds, Evicted, Held, History},
     outcome::{Batch, Refused},
     queue::{Linked, Links, Queue},
@@ -41,7 +42,7 @@ pub(crate) const BATCH: usize = if cfg!(loom) { 2 } else { 64 };
 /// What a channel holds. All that a poll that parks has to see is on the first cache line.
 #[repr(C, align(64))]
 struct Record {
-    name: Channel,
+    name: Arc<str>,
     /// Waits in the order in which they registered. Invariant: all are `Parked`.
     queue: Queue,
     /// Records of waits that point here, in the queue or no more.
@@ -51,19 +52,17 @@ struct Record {
     timer: Timer,
     /// The tick at which the last event has settled.
     settles: u64,
+    /// Of the name. Not beside it: polls compare hashes in the table.
+    hash: u64,
     /// The place among the remnants, if `is_remnant`.
     links: Links,
     is_remnant: bool,
+    is_channel: bool,
 }
 
 impl Record {
     fn is_needed(&self) -> bool {
         self.waiters > 0 || !self.history.is_empty()
-    }
-
-    /// Else it stands for something else that waits have in common, and is not counted.
-    fn is_channel(&self) -> bool {
-        self.name.role() == Role::Channel
     }
 }
 
@@ -171,7 +170,9 @@ impl Shard {
     }
 
     pub(crate) fn find(&self, name: &Channel) -> Option<u32> {
-        let is_it = |&(hash, key): &(u64, u32)| hash == name.hash() && self.name(key) == name;
+        let is_it = |&(hash, key): &(u64, u32)| {
+            hash == name.hash() && is_text(&self.channels[key].name, name.text())
+        };
         self.names.find(name.hash(), is_it).map(|&(_, key)| key)
     }
 
@@ -198,13 +199,15 @@ impl Shard {
 
     /// Makes the record of a channel that has none. Takes a permit, if it is a channel.
     pub(crate) fn open(&mut self, name: &Channel) -> Result<u32, Short> {
-        if name.role() == Role::Channel {
+        let is_channel = name.role() == Role::Channel;
+        if is_channel {
             self.spare_channels = self.spare_channels.checked_sub(1).ok_or(Short::Channels)?;
         } else {
             self.others += 1;
         }
         let key = self.channels.insert(Record {
-            name: name.clone(),
+            name: Arc::clone(name.text()),
+            hash: name.hash(),
             history: History::new(self.floor),
             queue: Queue::new(),
             waiters: 0,
@@ -212,6 +215,7 @@ impl Shard {
             settles: 0,
             links: Links::new(),
             is_remnant: false,
+            is_channel,
         });
         self.names.insert_unique(name.hash(), (name.hash(), key), |&(hash, _)| hash);
         Ok(key)
@@ -224,8 +228,10 @@ impl Shard {
         Holds { waits: *waiters as usize, channels: 1, events, bytes }
     }
 
-    pub(crate) fn name(&self, key: u32) -> &Channel {
-        &self.channels[key].name
+    /// The channel's own name, if it is another piece of memory than this one, which equals it.
+    pub(crate) fn own_name(&self, key: u32, name: &Channel) -> Option<Channel> {
+        let own = &self.channels[key].name;
+        (!Arc::ptr_eq(own, name.text())).then(|| Channel::of(Arc::clone(own), name.hash()))
     }
 
     pub(crate) fn is_remnant(&self, key: u32) -> bool {
@@ -322,38 +328,6 @@ impl Shard {
         self.retire(key);
     }
 
-    /// Loses an event for which there is no room: who has not seen it is told of a gap.
-    pub(crate) fn lose(&mut self, key: u32, sequence: u64, gone: &mut Evicted) {
-        self.evict(key, gone, History::clear);
-        self.channels[key].history = History::new(sequence);
-        self.retire(key);
-    }
-
-    /// The same, of a channel that has no record.
-    pub(crate) fn lose_unknown(&mut self, sequence: u64) {
-        self.floor = self.floor.max(sequence);
-    }
-
-    /// Begins a new sequence: lets everything go but the waits, which nobody knows what they missed.
-    pub(crate) fn reset(&mut self, gone: &mut Evicted) {
-        self.fanouts.clear();
-        self.ahead.clear();
-        let waits: Vec<_> = self.waiters.keys_from(0).collect();
-        for key in waits {
-            let waiter = &mut self.waiters[key];
-            (waiter.stale, waiter.registered) = (true, 0);
-        }
-        let channels: Vec<_> = self.channels.keys_from(0).collect();
-        for key in channels {
-            // What comes may be too old earlier than what was there.
-            self.ages.remove(&mut self.channels, key);
-            self.channels[key].settles = 0;
-            self.lose(key, 0, gone);
-        }
-        while self.forget_remnants() {}
-        self.floor = 0;
-    }
-
     /// Channels from `key` on, for walks in steps.
     pub(crate) fn channels_from(&self, key: u32) -> impl Iterator<Item = u32> + '_ {
         self.channels.keys_from(key)
@@ -423,10 +397,10 @@ impl Shard {
         let Some(record) = self.channels.remove(key) else { return };
         debug_assert_eq!((record.waiters, record.history.len()), (0, 0), "nothing needs it");
         self.floor = self.floor.max(record.history.floor());
-        if let Ok(entry) = self.names.find_entry(record.name.hash(), |&(_, other)| other == key) {
+        if let Ok(entry) = self.names.find_entry(record.hash, |&(_, other)| other == key) {
             entry.remove();
         }
-        if record.is_channel() {
+        if record.is_channel {
             self.spare_channels += 1;
         } else {
             self.others -= 1;

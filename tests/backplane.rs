@@ -10,16 +10,19 @@ use tokio_test::{assert_pending, assert_ready, task};
 use tower::ServiceExt;
 use tower_longpoll::{
     Hub, PathRoute, PublishService, Since, Waited,
-    backplane::{AppendError, Backplane, Driver, MemoryLog},
+    backplane::{AppendError, Backplane, MemoryLog},
 };
 
 use self::{
     faulty::Faulty,
+    nodes::{node, node_with, one_behind, settle},
     suite::{Client, Engine, LONG, channel},
 };
 
 #[path = "backplane/faulty.rs"]
 mod faulty;
+#[path = "backplane/nodes.rs"]
+mod nodes;
 #[path = "backplane/suite.rs"]
 mod suite;
 
@@ -38,38 +41,6 @@ impl Engine for Memory {
 #[tokio::test(start_paused = true)]
 async fn the_log_in_memory_keeps_what_every_log_has_to() {
     suite::all(&Memory::default()).await;
-}
-
-async fn node(driver: impl Driver) -> Backplane {
-    node_with(Hub::builder(), driver).await
-}
-
-async fn node_with(settings: tower_longpoll::HubBuilder, driver: impl Driver) -> Backplane {
-    let backplane = Backplane::join(settings, driver).await.unwrap();
-    backplane.ready().await;
-    backplane
-}
-
-/// Until everything that can be done without waiting for time is done.
-async fn settle() {
-    for _ in 0..50 {
-        tokio::task::yield_now().await;
-    }
-}
-
-/// A node that is cut off from its log, and one that is not, with a cursor from before and one from
-/// after an event that only the second has.
-async fn one_behind() -> (Faulty, Backplane, Backplane, tower_longpoll::Cursor) {
-    let log = Faulty::new();
-    let (slow, quick) = (node(log.clone()).await, node(log.log()).await);
-    quick.publisher().publish(&channel("a"), "1").await.unwrap();
-    settle().await;
-    log.set_away(true);
-    settle().await;
-    let ahead = quick.publisher().publish(&channel("a"), "2").await.unwrap();
-    settle().await;
-    assert_ne!(slow.hub().cursor(), quick.hub().cursor());
-    (log, slow, quick, ahead)
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! Hubs that follow a log, where it is hard: what must not be lost, doubled, or stop for ever.
 #![cfg(not(loom))]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, dead_code)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use std::{
     num::NonZeroU64,
@@ -12,51 +12,24 @@ use futures_util::Stream;
 use tokio::sync::mpsc;
 use tokio_test::{assert_pending, assert_ready, task};
 use tower_longpoll::{
-    Channel, Hub, HubBuilder, Since, Waited,
+    Hub, Since, Waited,
     backplane::{
         Backplane, Change, Driver, Entry, EntryId, MemoryLog, Opened, Portion, Position, Reader,
         Retention,
     },
 };
 
-use self::faulty::Faulty;
+use self::{
+    faulty::Faulty,
+    nodes::{channel, node, node_with, one_behind, settle},
+};
 
 #[path = "backplane/faulty.rs"]
 mod faulty;
+#[path = "backplane/nodes.rs"]
+mod nodes;
 
 const LONG: Duration = Duration::from_secs(30);
-
-fn channel(name: &str) -> Channel {
-    Channel::new(name).unwrap()
-}
-
-async fn node(driver: impl Driver) -> Backplane {
-    node_with(Hub::builder(), driver).await
-}
-
-async fn node_with(settings: HubBuilder, driver: impl Driver) -> Backplane {
-    let backplane = Backplane::join(settings, driver).await.unwrap();
-    backplane.ready().await;
-    backplane
-}
-
-async fn settle() {
-    for _ in 0..50 {
-        tokio::task::yield_now().await;
-    }
-}
-
-async fn one_behind() -> (Faulty, Backplane, Backplane, tower_longpoll::Cursor) {
-    let log = Faulty::new();
-    let (slow, quick) = (node(log.clone()).await, node(log.log()).await);
-    quick.publisher().publish(&channel("a"), "1").await.unwrap();
-    settle().await;
-    log.set_away(true);
-    settle().await;
-    let ahead = quick.publisher().publish(&channel("a"), "2").await.unwrap();
-    settle().await;
-    (log, slow, quick, ahead)
-}
 
 /// A log that says what the test says.
 #[derive(Clone)]

@@ -1,60 +1,55 @@
 //! Visiting every parked poll: to let it go, or to have it look for a driver.
 
-use super::{Common, Phase, Registry};
+use super::{Cell, Common, Phase, Registry};
 use crate::{
     history::Evicted,
-    shard::BATCH,
+    shard::{BATCH, Shard},
     sync::Ordering,
     trace::Changes,
     wake::{Panics, WakeList},
 };
 
-impl Common {
-    /// Has every parked wait polled again, to look for a driver: one has gone.
-    pub(crate) fn recall(&self) {
-        for cell in self.cells() {
-            let mut from = 0;
-            loop {
-                let (changes, mut wakers) = (Changes::default(), WakeList::default());
-                let mut shard = cell.lock(&changes);
-                let keys: Vec<_> = shard.waiters_from(from).take(BATCH).collect();
-                keys.iter().for_each(|&key| shard.recall(key, &mut wakers));
-                drop(shard);
-                drop(wakers.wake());
-                match keys.last() {
-                    Some(last) => from = last + 1,
-                    None => break,
-                }
+impl Cell {
+    /// Visits the records of all waits, a batch under each lock.
+    fn visit(&self, mut each: impl FnMut(&mut Shard, u32, &mut WakeList)) -> Panics {
+        let (mut from, mut panics) = (0, Panics::default());
+        loop {
+            let (changes, mut wakers) = (Changes::default(), WakeList::default());
+            let mut shard = self.lock(&changes);
+            let keys: Vec<_> = shard.waiters_from(from).take(BATCH).collect();
+            keys.iter().for_each(|&key| each(&mut shard, key, &mut wakers));
+            drop(shard);
+            panics = panics.and(wakers.wake());
+            match keys.last() {
+                Some(last) => from = last + 1,
+                None => return panics,
             }
         }
     }
 }
 
+impl Common {
+    /// Has every parked wait polled again, to look for a driver: one has gone.
+    pub(crate) fn recall(&self) {
+        // A waker that panics has said so by now.
+        self.cells().for_each(|cell| drop(cell.visit(Shard::recall)));
+    }
+}
+
 impl Registry {
+    fn visit(&self, mut each: impl FnMut(&mut Shard, u32, &mut WakeList)) -> Panics {
+        let panics = self.cells.iter().map(|cell| cell.visit(&mut each));
+        panics.fold(Panics::default(), Panics::and)
+    }
+
     /// Has the waits polled again that have missed events, whatever their channels.
     pub(super) fn rouse(&self) -> Panics {
-        let mut panics = Panics::default();
-        for cell in &self.cells {
-            let mut from = 0;
-            loop {
-                let (changes, mut wakers) = (Changes::default(), WakeList::default());
-                let mut shard = cell.lock(&changes);
-                let keys: Vec<_> = shard.waiters_from(from).take(BATCH).collect();
-                for &key in &keys {
-                    let waiter = shard.waiter(key);
-                    if waiter.stale || self.common.has_missed(waiter.registered) {
-                        shard.rouse(key, &mut wakers);
-                    }
-                }
-                drop(shard);
-                panics = panics.and(wakers.wake());
-                match keys.last() {
-                    Some(last) => from = last + 1,
-                    None => break,
-                }
+        self.visit(|shard, key, wakers| {
+            let waiter = shard.waiter(key);
+            if waiter.stale || self.common.has_missed(waiter.registered) {
+                shard.rouse(key, wakers);
             }
-        }
-        panics
+        })
     }
 
     /// Enters a phase, and has the waits that are parked end one after the other over `over` ticks
@@ -64,27 +59,12 @@ impl Registry {
         self.common.phase.fetch_max(phase as u8, Ordering::Relaxed);
         let waits: usize = self.cells.iter().map(|cell| cell.look().holds().waits).sum();
         let step = |place: usize| over.saturating_mul(place as u64) / waits.max(1) as u64;
-        let changes = Changes::default();
-        let (mut visited, mut panics, mut wakers) = (0, Panics::default(), WakeList::default());
-        for cell in &self.cells {
-            let mut from = 0;
-            loop {
-                let mut shard = cell.lock(&changes);
-                let keys: Vec<_> = shard.waiters_from(from).take(BATCH).collect();
-                for &key in &keys {
-                    let deadline = (over > 0).then(|| now + step(visited));
-                    visited += usize::from(shard.waiter(key).lead);
-                    shard.drain(key, deadline, &mut wakers);
-                }
-                drop(shard);
-                panics = panics.and(wakers.wake());
-                match keys.last() {
-                    Some(last) => from = last + 1,
-                    None => break,
-                }
-            }
-        }
-        panics
+        let mut visited = 0;
+        self.visit(|shard, key, wakers| {
+            let deadline = (over > 0).then(|| now + step(visited));
+            visited += usize::from(shard.waiter(key).lead);
+            shard.drain(key, deadline, wakers);
+        })
     }
 
     /// Takes nothing more, ends every wait and lets every event go.

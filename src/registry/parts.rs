@@ -120,12 +120,7 @@ impl Parts {
     pub(super) fn split(&mut self) -> Places<'_> {
         match self {
             Self::One(part, slot) => (slice::from_ref(part), slice::from_mut(slot)),
-            Self::Many(parts, slots) => {
-                let is_ahead = parts.iter().take(2).any(Part::is_ahead);
-                let is_first = |part: &&Part| !is_ahead || part.channel.role() != Role::Channel;
-                let count = parts.iter().take_while(is_first).count();
-                (parts.get(..count).unwrap_or(&[]), slots.get_mut(..count).unwrap_or(&mut []))
-            }
+            Self::Many(parts, slots) => (parts.get(..slots.len()).unwrap_or(parts), slots),
         }
     }
 
@@ -148,7 +143,7 @@ impl Parts {
 
     /// Whether the poll waits for its hub.
     pub(crate) fn waits_for_hub(&self) -> bool {
-        matches!(self, Self::Many(parts, _) if parts.iter().take(2).any(Part::is_ahead))
+        matches!(self, Self::Many(parts, slots) if slots.len() < parts.len())
     }
 
     /// If a parked poll waits for its hub: when its hold ends.
@@ -171,9 +166,8 @@ impl Parts {
         let mut first = vec![Part { cell, channel }];
         first.extend(parts.iter().filter(is_key).cloned());
         first.sort_unstable_by_key(|part| part.cell.index);
-        let mut slots = slots(&first);
+        let slots = slots(&first);
         first.extend(parts.iter().filter(|part| !is_key(part)).cloned());
-        slots.resize(first.len(), Slot::NONE);
         *self = Self::Many(first.into(), slots.into());
         true
     }

@@ -145,8 +145,8 @@ impl<'a> Poll<'a> {
             }
             let (news, missed) = shard.look(key, since);
             // What is gone before all that is held was not promised; a hole in it is told.
-            let oldest = shard.after(key, since).next();
-            let has_hole = || oldest.is_some_and(|held| self.common.has_missed(held.sequence));
+            let oldest = || shard.after(key, since).next();
+            let has_hole = || oldest().is_some_and(|held| self.common.has_missed(held.sequence));
             gap |= if ask.since == Since::Oldest { has_hole() } else { missed };
             ready |= news || gap;
         }

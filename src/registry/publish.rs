@@ -241,10 +241,9 @@ impl Cell {
         let key = match found {
             Some(key) => {
                 // All events of a channel share its name.
-                let name = shard.name(key);
-                if !name.is_same(&new.channel) {
+                if let Some(name) = shard.own_name(key, &new.channel) {
                     if let Some(new) = Arc::get_mut(new) {
-                        new.channel = name.clone();
+                        new.channel = name;
                     }
                 }
                 key

@@ -354,7 +354,7 @@ fn a_wait_that_is_alone_keeps_the_memory_for_the_next() {
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn records_have_no_more_bytes_than_they_need() {
-    use std::mem::size_of;
+    use std::mem::{offset_of, size_of};
 
     // The deadline (8), neighbours in the slot of the wheel (8) and its place (3).
     assert_eq!(size_of::<Timer>(), 24);
@@ -364,9 +364,12 @@ fn records_have_no_more_bytes_than_they_need() {
     assert_eq!(size_of::<Option<Waiter>>(), size_of::<Waiter>());
     // The newest event (24), the ring of older ones (32), its floor and weight (16).
     assert!(size_of::<History>() <= 72, "{}", size_of::<History>());
-    // Beside the history and a timer: the name and its hash (24), the queue of waits (12) and their
-    // number (8), when the last event settles (8), the neighbours among remnants (8), and a mark.
+    // Beside the history and a timer: the name (16) and its hash (8), the queue of waits (12) and their
+    // number (8), when the last event settles (8), the neighbours among remnants (8), and two marks.
     assert!(size_of::<Record>() <= 192, "{}", size_of::<Record>());
+    // A poll that parks has to see the newest event and the floor: with what is before them they are
+    // on the first cache line.
+    assert!(offset_of!(Record, history) + History::SEEN_BY_POLLS <= 64);
     assert_eq!(size_of::<Option<Record>>(), size_of::<Record>());
 }
 

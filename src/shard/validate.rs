@@ -2,10 +2,13 @@
 
 #![allow(clippy::indexing_slicing, reason = "slab keys: used only while their record lives")]
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::Shard;
-use crate::waiters::State;
+use crate::{
+    channel::{Channel, Role},
+    waiters::State,
+};
 
 impl Shard {
     pub(crate) fn validate(&mut self) {
@@ -17,7 +20,8 @@ impl Shard {
         for key in self.channels.keys_from(0).collect::<Vec<_>>() {
             let record = &self.channels[key];
             record.history.validate();
-            let name = record.name.clone();
+            let name = Channel::of(Arc::clone(&record.name), record.hash);
+            assert_eq!(record.is_channel, name.role() == Role::Channel, "what it stands for");
             assert_eq!(self.find(&name), Some(key), "a channel is found by its name");
             assert_eq!(record.is_remnant, remnants.contains(&key), "remnants are listed");
             let needed = record.waiters > 0 || !record.history.is_empty();
@@ -26,8 +30,8 @@ impl Shard {
             assert!(record.history.is_empty() || record.timer.is_set(), "events age");
             let (timer, oldest) = (record.timer.deadline(), record.history.next_expiry());
             assert!(oldest.is_none_or(|oldest| timer <= Some(oldest)), "events age in time");
-            others += usize::from(!record.is_channel());
-            assert!(record.is_channel() || record.history.is_empty(), "only channels have events");
+            others += usize::from(!record.is_channel);
+            assert!(record.is_channel || record.history.is_empty(), "only channels have events");
             waiters += record.waiters as usize;
             events += record.history.len();
             bytes += record.history.weight();
@@ -43,6 +47,10 @@ impl Shard {
         for (place, key) in fanouts.iter().enumerate() {
             assert!(self.channels.get(*key).is_some(), "a fanout has its channel");
             assert!(!fanouts[..place].contains(key), "a channel has one fanout");
+        }
+        for &(target, key) in &self.ahead {
+            let waiter = self.waiters.get(key).expect("who is listed as ahead is there");
+            assert_eq!((waiter.registered, waiter.state), (target, State::Parked), "and waits");
         }
         if let Some(oldest) = &self.oldest {
             let of = |key| Some((self.channels[key].history.oldest()?, key));

@@ -4,7 +4,7 @@
 
 use std::task::Waker;
 
-use super::{BATCH, Ended, Shard, Short};
+use super::{Ended, Shard, Short};
 use crate::{
     channel::{Channel, Role},
     history::Evicted,
@@ -40,7 +40,11 @@ impl Shard {
             Ok(channel) => channel,
             Err(short) => return Err((short, waker)),
         };
-        Ok(self.enqueue(channel, deadline, registered, waker))
+        let key = self.enqueue(channel, deadline, registered, waker);
+        if name.role() == Role::Ahead {
+            self.ahead.insert((registered, key));
+        }
+        Ok(key)
     }
 
     /// Parks a wait on a channel that has a record. Who has a deadline is the lead, for which the
@@ -57,9 +61,6 @@ impl Shard {
         let record = &mut self.channels[channel];
         record.waiters += 1;
         record.queue.push(&mut self.waiters, key);
-        if record.name.role() == Role::Ahead {
-            self.ahead.insert((registered, key));
-        }
         if let Some(deadline) = deadline {
             self.waits += 1;
             self.spare_waits -= 1;
@@ -134,26 +135,12 @@ impl Shard {
         }
     }
 
-    fn end(&mut self, key: u32, state: State, wakers: &mut WakeList) {
+    pub(super) fn end(&mut self, key: u32, state: State, wakers: &mut WakeList) {
         let waiter = &mut self.waiters[key];
         waiter.state = state;
         wakers.push(waiter.waker.take());
         self.ahead.remove(&(waiter.registered, key));
         self.channels[waiter.channel].queue.remove(&mut self.waiters, key);
-    }
-
-    /// Ends a batch of the waits that were ahead of their hub, which has come to `sequence`. True if
-    /// there are more.
-    pub(crate) fn arrive(&mut self, sequence: u64, wakers: &mut WakeList) -> bool {
-        for _ in 0..BATCH {
-            match self.ahead.first() {
-                Some(&(target, key)) if target <= sequence => {
-                    self.end(key, State::Touched, wakers);
-                }
-                _ => return false,
-            }
-        }
-        true
     }
 
     /// Brings the deadline of a parked wait forward, as a drain does; now if `deadline` is none.
@@ -167,14 +154,6 @@ impl Shard {
             waiter.draining = true;
             self.holds.remove(&mut self.waiters, key);
             self.holds.insert(&mut self.waiters, key, deadline);
-        }
-    }
-
-    /// Ends a parked wait as if its channel was touched.
-    pub(crate) fn rouse(&mut self, key: u32, wakers: &mut WakeList) {
-        let Waiter { lead, state, .. } = self.waiters[key];
-        if lead && state == State::Parked {
-            self.end(key, State::Touched, wakers);
         }
     }
 
