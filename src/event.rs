@@ -28,8 +28,7 @@ pub struct Event {
     payload: Bytes,
     content_type: Option<Cow<'static, str>>,
     is_json: bool,
-    /// The bytes of its payload in a JSON reply, if that cannot be the payload itself.
-    transcoded: usize,
+    weight: usize,
 }
 
 impl Event {
@@ -74,7 +73,15 @@ impl Event {
         let transcoded = if is_json { 0 } else { json::transcoded(&payload) };
         #[cfg(not(feature = "json"))]
         let transcoded = 0;
-        Self { payload, content_type, is_json, transcoded }
+        let mut event = Self { payload, content_type, is_json, weight: 0 };
+        event.weight = event.weight_as_held().saturating_add(transcoded);
+        event
+    }
+
+    /// Without what it takes in a JSON reply.
+    fn weight_as_held(&self) -> usize {
+        let content_type = self.content_type.as_ref().map_or(0, |text| text.len());
+        self.payload.len().saturating_add(content_type).saturating_add(Self::OVERHEAD_BYTES)
     }
 
     /// An event of type `application/json` from any serializable value.
@@ -117,14 +124,12 @@ impl Event {
     /// The bytes of the payload in a JSON reply without quotes, if it cannot be sent as it is held.
     #[cfg(feature = "json")]
     pub(crate) fn transcoded(&self) -> usize {
-        self.transcoded
+        self.weight - self.weight_as_held()
     }
 
     /// What the event counts against the byte limits of a history.
     pub(crate) fn weight(&self) -> usize {
-        let content_type = self.content_type.as_ref().map_or(0, |text| text.len());
-        let bytes = self.payload.len().saturating_add(self.transcoded);
-        bytes.saturating_add(content_type).saturating_add(Self::OVERHEAD_BYTES)
+        self.weight
     }
 
     /// What every held event counts against the byte limits beside its payload and content type,
@@ -409,12 +414,12 @@ mod tests {
         for text in ["", "plain \u{e9}", "a \"quote\"\n", "\u{1}\u{1f}\u{7f}", "\\", &every] {
             let held = serde_json::to_string(text).map(|json| json.len() - 2);
             let held = held.map(|held| if held == text.len() { 0 } else { held });
-            assert_eq!(held.ok(), Some(Event::new(text.to_owned()).transcoded), "{text:?}");
+            assert_eq!(held.ok(), Some(Event::new(text.to_owned()).transcoded()), "{text:?}");
         }
         for bytes in 1..10 {
-            assert_eq!(Event::new(vec![0xff; bytes]).transcoded, bytes.div_ceil(3) * 4);
+            assert_eq!(Event::new(vec![0xff; bytes]).transcoded(), bytes.div_ceil(3) * 4);
         }
-        assert_eq!(Event::typed("\"\\n\"", "application/json").map(|e| e.transcoded), Ok(0));
+        assert_eq!(Event::typed("\"\\n\"", "application/json").map(|e| e.transcoded()), Ok(0));
     }
 
     #[cfg(feature = "json")]

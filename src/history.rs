@@ -43,11 +43,11 @@ impl Evicted {
         }
     }
 
-    fn push(&mut self, held: Held) {
-        self.weight += held.stored.event.weight();
+    fn push(&mut self, stored: Arc<Stored>) {
+        self.weight += stored.event.weight();
         match self.first {
-            None => self.first = Some(held.stored),
-            Some(_) => self.rest.push(held.stored),
+            None => self.first = Some(stored),
+            Some(_) => self.rest.push(stored),
         }
     }
 
@@ -67,10 +67,16 @@ pub(crate) struct Bounds {
 #[derive(Default)]
 #[repr(C)]
 pub(crate) struct History {
-    /// Beside the ring, so that a channel that holds one event needs no ring. First, and the floor
-    /// second, since every poll looks at these.
-    newest: Option<Held>,
+    /// Beside the ring, so that a channel that holds one event needs no ring. First, and the numbers
+    /// next, since every poll looks at these; mostly it needs nothing else.
+    newest: Option<Arc<Stored>>,
+    /// The number of the newest event, if that is held.
+    latest: u64,
+    /// No event in the ring has a higher number.
+    before: u64,
     floor: u64,
+    /// When the newest event is too old, if that is held.
+    expires: u64,
     older: VecDeque<Held>,
     weight: usize,
 }
@@ -78,7 +84,7 @@ pub(crate) struct History {
 impl History {
     /// Bytes from the beginning that every poll looks at.
     #[cfg(test)]
-    pub(crate) const SEEN_BY_POLLS: usize = std::mem::offset_of!(Self, older);
+    pub(crate) const SEEN_BY_POLLS: usize = std::mem::offset_of!(Self, expires);
 
     /// An empty history of a channel of which all events up to `floor` may be gone.
     pub(crate) fn new(floor: u64) -> Self {
@@ -104,28 +110,33 @@ impl History {
 
     /// The number of the newest event held.
     pub(crate) fn latest(&self) -> Option<u64> {
-        self.newest.as_ref().map(|held| held.sequence)
+        self.newest.is_some().then_some(self.latest)
     }
 
     /// The number of the oldest event held.
     pub(crate) fn oldest(&self) -> Option<u64> {
-        self.iter().next().map(|held| held.sequence)
+        self.older.front().map(|held| held.sequence).or(self.latest())
     }
 
     /// When the oldest event held is too old.
     pub(crate) fn next_expiry(&self) -> Option<u64> {
-        self.older.front().or(self.newest.as_ref()).map(|held| held.expires)
+        self.older.front().map(|held| held.expires).or(self.last_expiry())
+    }
+
+    /// When the newest event held is too old.
+    pub(crate) fn last_expiry(&self) -> Option<u64> {
+        self.newest.is_some().then_some(self.expires)
     }
 
     /// How many events, of what weight, a new event of `weight` would push out.
     pub(crate) fn pushed_out_by(&self, weight: usize, bounds: Bounds) -> (usize, usize) {
         let (mut count, mut gone) = (0, 0);
-        while let Some(held) = self.get(count) {
+        while let Some(stored) = self.get(count) {
             let fits = (self.weight - gone).saturating_add(weight) <= bounds.bytes;
             if fits && self.len() - count < bounds.events {
                 break;
             }
-            gone += held.stored.event.weight();
+            gone += stored.event.weight();
             count += 1;
         }
         (count, gone)
@@ -136,14 +147,18 @@ impl History {
         debug_assert!(self.latest().unwrap_or(self.floor) < held.sequence, "numbers ascend");
         self.evict(count, evicted);
         self.weight += held.stored.event.weight();
-        if let Some(previous) = self.newest.replace(held) {
-            self.older.push_back(previous);
+        if let Some(stored) = self.newest.replace(held.stored) {
+            let (sequence, expires) = (self.latest, self.expires);
+            self.before = sequence;
+            self.older.push_back(Held { sequence, expires, stored });
         }
+        (self.latest, self.expires) = (held.sequence, held.expires);
     }
 
     /// Lets go, oldest first, what is too old; at most `steps` events, which it counts down.
     pub(crate) fn expire(&mut self, now: u64, steps: &mut usize, evicted: &mut Evicted) {
-        let old = self.iter().take(*steps).take_while(|held| held.expires <= now).count();
+        let all = self.older.iter().map(|held| held.expires).chain(self.last_expiry());
+        let old = all.take(*steps).take_while(|&expires| expires <= now).count();
         *steps -= old;
         self.evict(old, evicted);
     }
@@ -158,32 +173,37 @@ impl History {
         self.evict(self.len(), evicted);
     }
 
-    /// The events after `sequence`, in order.
-    pub(crate) fn after(&self, sequence: u64) -> impl Iterator<Item = &Held> {
-        // The newest first: in the most common case it alone is new, and the ring is not touched.
-        let is_new = |held: &&Held| held.sequence > sequence;
-        let newest = self.newest.as_ref().filter(is_new);
-        let seen = match self.older.back().filter(is_new) {
-            None => self.older.len(),
-            Some(_) => self.older.partition_point(|held| held.sequence <= sequence),
-        };
-        self.older.range(seen..).chain(newest)
+    /// The events after `sequence`, and their numbers, in order.
+    pub(crate) fn after(&self, sequence: u64) -> impl Iterator<Item = (u64, &Arc<Stored>)> {
+        // In the most common case the newest alone is new, and the ring is not touched.
+        let older = (sequence < self.before).then(|| {
+            let seen = self.older.partition_point(|held| held.sequence <= sequence);
+            self.older.range(seen..).map(|held| (held.sequence, &held.stored))
+        });
+        let newest = self.newest.as_ref().map(|stored| (self.latest, stored));
+        older.into_iter().flatten().chain(newest.filter(|&(latest, _)| sequence < latest))
     }
 
-    fn get(&self, place: usize) -> Option<&Held> {
-        if place == self.older.len() { self.newest.as_ref() } else { self.older.get(place) }
+    fn get(&self, place: usize) -> Option<&Arc<Stored>> {
+        match self.older.get(place) {
+            Some(held) => Some(&held.stored),
+            None => self.newest.as_ref().filter(|_| place == self.older.len()),
+        }
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Held> {
-        self.older.iter().chain(&self.newest)
+    fn pop(&mut self) -> Option<(u64, Arc<Stored>)> {
+        match self.older.pop_front() {
+            Some(held) => Some((held.sequence, held.stored)),
+            None => Some((self.latest, self.newest.take()?)),
+        }
     }
 
     fn evict(&mut self, count: usize, evicted: &mut Evicted) {
         for _ in 0..count {
-            let Some(held) = self.older.pop_front().or_else(|| self.newest.take()) else { break };
-            self.floor = held.sequence;
-            self.weight -= held.stored.event.weight();
-            evicted.push(held);
+            let Some((sequence, stored)) = self.pop() else { break };
+            self.floor = sequence;
+            self.weight -= stored.event.weight();
+            evicted.push(stored);
         }
         // Memory goes back after a peak, not at each turn of the ring.
         if count > 0 && self.older.len() * 4 < self.older.capacity() {
@@ -194,10 +214,15 @@ impl History {
     /// Recounts every invariant.
     #[cfg(test)]
     pub(crate) fn validate(&self) {
-        let numbers: Vec<_> = self.iter().map(|held| held.sequence).collect();
+        let numbers: Vec<_> = self.after(0).map(|(sequence, _)| sequence).collect();
+        assert_eq!(numbers.len(), self.len(), "all are found by their numbers");
+        assert!(
+            self.older.back().is_none_or(|held| held.sequence <= self.before),
+            "none is higher"
+        );
         assert!(numbers.is_sorted_by(|a, b| a < b), "numbers ascend");
         assert!(numbers.first().is_none_or(|first| self.floor < *first), "the floor is below");
-        let weight: usize = self.iter().map(|held| held.stored.event.weight()).sum();
+        let weight: usize = self.after(0).map(|(_, stored)| stored.event.weight()).sum();
         assert_eq!(weight, self.weight, "the weight is that of the events held");
         assert!(self.newest.is_some() || self.older.is_empty(), "the ring is for older events");
     }

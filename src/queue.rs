@@ -11,14 +11,14 @@ pub(crate) struct Links {
     previous: u32,
 }
 
-impl Links {
-    pub(crate) const fn new() -> Self {
+impl Default for Links {
+    fn default() -> Self {
         Self { next: NIL, previous: NIL }
     }
 }
 
 /// A record that can stand in one queue at a time.
-pub(crate) trait Linked {
+pub(crate) trait Linked: Default {
     fn links_mut(&mut self) -> &mut Links;
 }
 
@@ -29,11 +29,13 @@ pub(crate) struct Queue {
     len: u32,
 }
 
-impl Queue {
-    pub(crate) const fn new() -> Self {
+impl Default for Queue {
+    fn default() -> Self {
         Self { head: NIL, tail: NIL, len: 0 }
     }
+}
 
+impl Queue {
     pub(crate) fn len(&self) -> usize {
         self.len as usize
     }
@@ -55,7 +57,13 @@ impl Queue {
 
     /// Takes out a record that is in this queue.
     pub(crate) fn remove<T: Linked>(&mut self, records: &mut Slab<T>, key: u32) {
-        let Links { next, previous } = std::mem::replace(records[key].links_mut(), Links::new());
+        let links = std::mem::take(records[key].links_mut());
+        self.close(records, links);
+    }
+
+    /// Closes the gap that a record of this queue has left, which had these neighbours.
+    pub(crate) fn close<T: Linked>(&mut self, records: &mut Slab<T>, gap: Links) {
+        let Links { next, previous } = gap;
         match previous {
             NIL => self.head = next,
             previous => records[previous].links_mut().next = next,

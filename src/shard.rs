@@ -27,6 +27,7 @@ pub(crate) use self::{
 };
 use crate::{
     channel::{Channel, Role, is_text},
+    event::Stored,
     history::{Bounds, Evicted, Held, History},
     outcome::{Batch, Refused},
     queue::{Linked, Links, Queue},
@@ -40,9 +41,11 @@ use crate::{
 pub(crate) const BATCH: usize = if cfg!(loom) { 2 } else { 64 };
 
 /// What a channel holds. All that a poll that parks has to see is on the first cache line.
+#[derive(Default)]
 #[repr(C, align(64))]
 struct Record {
-    name: Arc<str>,
+    /// None only where there is no record.
+    name: Option<Arc<str>>,
     /// Waits in the order in which they registered. Invariant: all are `Parked`.
     queue: Queue,
     /// Records of waits that point here, in the queue or no more.
@@ -50,7 +53,8 @@ struct Record {
     history: History,
     /// When the oldest event is too old, or the last one has settled.
     timer: Timer,
-    /// The tick at which the last event has settled.
+    /// The tick at which the last event has settled, if none is held. Else it is when the newest is
+    /// too old.
     settles: u64,
     /// Of the name. Not beside it: polls compare hashes in the table.
     hash: u64,
@@ -61,6 +65,10 @@ struct Record {
 }
 
 impl Record {
+    fn has_name(&self, name: &Channel) -> bool {
+        self.name.as_ref().is_some_and(|own| is_text(own, name.text()))
+    }
+
     fn is_needed(&self) -> bool {
         self.waiters > 0 || !self.history.is_empty()
     }
@@ -138,7 +146,7 @@ impl Shard {
             waiters: Slab::new(),
             holds: Wheel::new(),
             ages: Wheel::new(),
-            remnants: Queue::new(),
+            remnants: Queue::default(),
             fanouts: Vec::new(),
             oldest: None,
             ahead: BTreeSet::new(),
@@ -170,9 +178,8 @@ impl Shard {
     }
 
     pub(crate) fn find(&self, name: &Channel) -> Option<u32> {
-        let is_it = |&(hash, key): &(u64, u32)| {
-            hash == name.hash() && is_text(&self.channels[key].name, name.text())
-        };
+        let is_it =
+            |&(hash, key): &(u64, u32)| hash == name.hash() && self.channels[key].has_name(name);
         self.names.find(name.hash(), is_it).map(|&(_, key)| key)
     }
 
@@ -185,6 +192,20 @@ impl Shard {
         self.expire(key, now, &mut usize::MAX.clone(), gone);
         self.retire(key);
         self.find(name)
+    }
+
+    /// Finds a channel for a poll since `sequence`, after letting go what is too old in it if the
+    /// poll would be told any of it.
+    pub(crate) fn find_since(
+        &mut self,
+        name: &Channel,
+        sequence: u64,
+        now: u64,
+        gone: &mut Evicted,
+    ) -> Option<u32> {
+        let key = self.find(name)?;
+        let has_news = self.look(Some(key), sequence).0;
+        if has_news { self.find_now(name, now, gone) } else { Some(key) }
     }
 
     /// Finds a channel that is one now: with waits, or events that are not too old.
@@ -206,16 +227,11 @@ impl Shard {
             self.others += 1;
         }
         let key = self.channels.insert(Record {
-            name: Arc::clone(name.text()),
+            name: Some(Arc::clone(name.text())),
             hash: name.hash(),
             history: History::new(self.floor),
-            queue: Queue::new(),
-            waiters: 0,
-            timer: Timer::new(),
-            settles: 0,
-            links: Links::new(),
-            is_remnant: false,
             is_channel,
+            ..Record::default()
         });
         self.names.insert_unique(name.hash(), (name.hash(), key), |&(hash, _)| hash);
         Ok(key)
@@ -230,7 +246,7 @@ impl Shard {
 
     /// The channel's own name, if it is another piece of memory than this one, which equals it.
     pub(crate) fn own_name(&self, key: u32, name: &Channel) -> Option<Channel> {
-        let own = &self.channels[key].name;
+        let own = self.channels[key].name.as_ref()?;
         (!Arc::ptr_eq(own, name.text())).then(|| Channel::of(Arc::clone(own), name.hash()))
     }
 
@@ -245,11 +261,6 @@ impl Shard {
         };
         let history = &record.history;
         (history.latest().is_some_and(|latest| sequence < latest), sequence < history.floor())
-    }
-
-    /// Whether a channel has nothing to tell a poll since `sequence`, and holds nothing too old.
-    pub(crate) fn is_quiet(&self, key: u32, sequence: u64, now: u64) -> bool {
-        self.is_up_to_date(key, now) && self.look(Some(key), sequence) == (false, false)
     }
 
     /// Whether nothing that a channel holds is too old, for certain.
@@ -278,8 +289,12 @@ impl Shard {
         self.meter.refused(reason.name());
     }
 
-    /// The events of a channel after `sequence`, in order.
-    pub(crate) fn after(&self, key: Option<u32>, sequence: u64) -> impl Iterator<Item = &Held> {
+    /// The events of a channel after `sequence`, and their numbers, in order.
+    pub(crate) fn after(
+        &self,
+        key: Option<u32>,
+        sequence: u64,
+    ) -> impl Iterator<Item = (u64, &Arc<Stored>)> {
         let history = key.map(|key| &self.channels[key].history);
         history.into_iter().flat_map(move |history| history.after(sequence))
     }
@@ -308,10 +323,9 @@ impl Shard {
         self.events += 1;
         self.bytes += held.stored.event.weight();
         self.counts.published += 1;
-        let record = &mut self.channels[key];
+        let record = &self.channels[key];
         // Invariant: no event outlives a later one, whichever runtime's clock it came by.
-        held.expires = held.expires.max(record.settles);
-        record.settles = held.expires;
+        held.expires = held.expires.max(record.history.last_expiry().unwrap_or(record.settles));
         self.evict(key, gone, |history, gone| history.push(held, count, gone));
         let record = &self.channels[key];
         if record.timer.is_set() {
@@ -335,9 +349,13 @@ impl Shard {
 
     fn evict(&mut self, key: u32, gone: &mut Evicted, by: impl FnOnce(&mut History, &mut Evicted)) {
         let (events, bytes) = (gone.len(), gone.weight);
-        let history = &mut self.channels[key].history;
+        let Record { history, settles, .. } = &mut self.channels[key];
         let before = self.oldest.as_ref().and_then(|_| history.oldest());
+        let last = history.last_expiry();
         by(history, gone);
+        if history.is_empty() {
+            *settles = last.unwrap_or(*settles);
+        }
         self.events -= gone.len() - events;
         self.bytes -= gone.weight - bytes;
         if let Some(oldest) = &mut self.oldest {
@@ -363,10 +381,12 @@ impl Shard {
         }
     }
 
-    /// Makes a channel of a remnant again.
+    /// Makes a channel of a remnant again, before it is needed.
     #[inline]
     fn revive(&mut self, key: u32) {
-        if std::mem::take(&mut self.channels[key].is_remnant) {
+        let record = &mut self.channels[key];
+        // Most are needed already, which their first line tells.
+        if !record.is_needed() && std::mem::take(&mut record.is_remnant) {
             self.remnants.remove(&mut self.channels, key);
         }
     }

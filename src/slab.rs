@@ -57,20 +57,22 @@ pub(crate) struct Slab<T> {
     spare: u32,
 }
 
-type Slots<T> = Box<[Option<T>; CHUNK_SLOTS as usize]>;
+/// Not options: whether a record lives its chunk tells, which is looked at in any case, and not the
+/// line of the record in which an option's mark would happen to be.
+type Slots<T> = Box<[T; CHUNK_SLOTS as usize]>;
 
 /// The header of up to [`CHUNK_SLOTS`] records.
 struct Chunk<T> {
-    /// None when the chunk is bare. `Option` costs nothing for a record with a niche.
+    /// None when the chunk is bare. A slot without a record has a default in it.
     slots: Option<Slots<T>>,
-    /// Invariant: bit `i` is set exactly when slot `i` holds a record.
+    /// Bit `i` is set exactly when slot `i` holds a record.
     occupied: u64,
     /// Neighbours in the list of partial or of bare chunks, `NIL` at its ends.
     next: u32,
     prev: u32,
 }
 
-impl<T> Slab<T> {
+impl<T: Default> Slab<T> {
     /// An empty slab. It allocates nothing until the first insert.
     pub(crate) const fn new() -> Self {
         Self { chunks: Vec::new(), len: 0, partial: NIL, bare: NIL, spare: NIL }
@@ -85,8 +87,7 @@ impl<T> Slab<T> {
         let index = self.open_chunk();
         let chunk = self.chunks.get_mut(index as usize).expect(LISTED);
         let slot = chunk.occupied.trailing_ones();
-        *chunk.slots.as_mut().and_then(|slots| slots.get_mut(slot as usize)).expect(STORED) =
-            Some(value);
+        *chunk.slots.as_mut().and_then(|slots| slots.get_mut(slot as usize)).expect(STORED) = value;
         chunk.occupied |= 1 << slot;
         if chunk.occupied == FULL {
             unlink(&mut self.chunks, &mut self.partial, index);
@@ -99,7 +100,10 @@ impl<T> Slab<T> {
     pub(crate) fn remove(&mut self, key: u32) -> Option<T> {
         let (index, slot) = split(key);
         let chunk = self.chunks.get_mut(index as usize)?;
-        let value = chunk.slots.as_mut()?.get_mut(slot as usize)?.take()?;
+        if chunk.occupied & (1 << slot) == 0 {
+            return None;
+        }
+        let value = mem::take(chunk.slots.as_mut()?.get_mut(slot as usize)?);
         let was_full = chunk.occupied == FULL;
         chunk.occupied &= !(1 << slot);
         let is_empty = chunk.occupied == 0;
@@ -114,15 +118,14 @@ impl<T> Slab<T> {
     }
 
     /// The record of `key`, or `None` when there is none.
+    #[cfg(test)]
     pub(crate) fn get(&self, key: u32) -> Option<&T> {
-        let (index, slot) = split(key);
-        self.chunks.get(index as usize)?.slots.as_ref()?.get(slot as usize)?.as_ref()
+        self.has(key).then(|| &self[key])
     }
 
-    /// The record of `key`, or `None` when there is none.
-    pub(crate) fn get_mut(&mut self, key: u32) -> Option<&mut T> {
+    fn has(&self, key: u32) -> bool {
         let (index, slot) = split(key);
-        self.chunks.get_mut(index as usize)?.slots.as_mut()?.get_mut(slot as usize)?.as_mut()
+        self.chunks.get(index as usize).is_some_and(|chunk| chunk.occupied & (1 << slot) != 0)
     }
 
     /// How many records live.
@@ -161,7 +164,7 @@ impl<T> Slab<T> {
     /// Allocates storage for a bare chunk, or for a new one when none is bare.
     fn furnish_chunk(&mut self) -> u32 {
         // Not an array first: that would stand on the stack.
-        let slots: Box<[_]> = (0..CHUNK_SLOTS).map(|_| None).collect();
+        let slots: Box<[_]> = (0..CHUNK_SLOTS).map(|_| T::default()).collect();
         let slots = slots.try_into().ok();
         let index = self.bare;
         if index != NIL {
@@ -204,17 +207,23 @@ impl<T> Slab<T> {
     }
 }
 
-impl<T> Index<u32> for Slab<T> {
+impl<T: Default> Index<u32> for Slab<T> {
     type Output = T;
 
     fn index(&self, key: u32) -> &T {
-        self.get(key).expect(LIVES)
+        debug_assert!(self.has(key), "{LIVES}");
+        let (index, slot) = split(key);
+        let slots = self.chunks.get(index as usize).and_then(|chunk| chunk.slots.as_ref());
+        slots.and_then(|slots| slots.get(slot as usize)).expect(LIVES)
     }
 }
 
-impl<T> IndexMut<u32> for Slab<T> {
+impl<T: Default> IndexMut<u32> for Slab<T> {
     fn index_mut(&mut self, key: u32) -> &mut T {
-        self.get_mut(key).expect(LIVES)
+        debug_assert!(self.has(key), "{LIVES}");
+        let (index, slot) = split(key);
+        let slots = self.chunks.get_mut(index as usize).and_then(|chunk| chunk.slots.as_mut());
+        slots.and_then(|slots| slots.get_mut(slot as usize)).expect(LIVES)
     }
 }
 

@@ -15,9 +15,10 @@ use crate::{
 ///
 /// The future decides the outcome when it is polled, from these and from the histories, all read
 /// under the locks: so an event that is there wins over everything that happened beside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum State {
     /// In its channel's queue. Left for one of the others by whoever takes it out of the queue.
+    #[default]
     Parked,
     /// An event came. Final; the history has the event, or knows that it is gone.
     Woken,
@@ -34,10 +35,11 @@ pub(crate) enum State {
 }
 
 /// A cache line.
+#[derive(Default)]
 #[repr(align(64))]
 pub(crate) struct Waiter {
     pub(crate) timer: Timer,
-    links: Links,
+    pub(crate) links: Links,
     /// The key of the channel's record, which lives as long as this one.
     pub(crate) channel: u32,
     pub(crate) state: State,
@@ -55,17 +57,7 @@ pub(crate) struct Waiter {
 
 impl Waiter {
     pub(crate) fn new(channel: u32, lead: bool, registered: u64, waker: Waker) -> Self {
-        Self {
-            timer: Timer::new(),
-            links: Links::new(),
-            channel,
-            state: State::Parked,
-            lead,
-            draining: false,
-            stale: false,
-            registered,
-            waker: Some(waker),
-        }
+        Self { channel, lead, registered, waker: Some(waker), ..Self::default() }
     }
 }
 

@@ -21,9 +21,11 @@ impl WakeList {
     /// So many of the same.
     #[inline]
     pub(crate) fn of(waker: &Waker, count: usize) -> Self {
-        let mut wakers = Self::default();
-        wakers.rest.reserve(count.saturating_sub(1));
-        (0..count).for_each(|_| wakers.push(Some(waker.clone())));
+        let first = (count > 0).then(|| waker.clone());
+        let mut wakers = Self { first, rest: Vec::new() };
+        if count > 1 {
+            wakers.rest.extend((1..count).map(|_| waker.clone()));
+        }
         wakers
     }
 

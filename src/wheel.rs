@@ -40,19 +40,21 @@ const TOP: usize = LEVELS - 1;
 const IN_WHEEL: &str = "a place lies within the wheel";
 
 /// A record that can wait in a [`Wheel`].
-pub(crate) trait Timed {
+pub(crate) trait Timed: Default {
     fn timer(&self) -> &Timer;
     fn timer_mut(&mut self) -> &mut Timer;
 }
 
 /// What a record carries to wait in a [`Wheel`]. Only the wheel changes it.
+#[repr(C)]
 pub(crate) struct Timer {
+    /// First, and whether it is set second, since others look at these.
     deadline: u64,
+    /// Where the record waits, or `None` when it is in no wheel.
+    place: Option<Place>,
     /// Neighbours in the list of the slot, `NIL` at its ends.
     next: u32,
     prev: u32,
-    /// Where the record waits, or `None` when it is in no wheel.
-    place: Option<Place>,
 }
 
 /// A slot of the wheel. Two bytes, because every record holds one.
@@ -65,7 +67,7 @@ struct Place {
 /// Records by deadline.
 ///
 /// A wheel and the slab of its records belong together: every call is given the same slab, and a
-/// record is removed from the wheel before it is removed from the slab.
+/// record is removed from both before anything else is done with either.
 pub(crate) struct Wheel {
     /// The tick up to which deadlines have been met.
     elapsed: u64,
@@ -74,11 +76,17 @@ pub(crate) struct Wheel {
     heads: [[u32; SLOTS]; LEVELS],
 }
 
-impl Timer {
+impl Default for Timer {
     /// A timer that is not set.
-    pub(crate) const fn new() -> Self {
+    fn default() -> Self {
         Self { deadline: 0, next: NIL, prev: NIL, place: None }
     }
+}
+
+impl Timer {
+    /// Bytes from the beginning that others look at.
+    #[cfg(test)]
+    pub(crate) const SEEN_BY_OTHERS: usize = mem::offset_of!(Self, next);
 
     /// Whether the record waits in a wheel.
     pub(crate) const fn is_set(&self) -> bool {
@@ -112,11 +120,16 @@ impl Wheel {
     /// Lets a record wait no longer. Returns false if it did not.
     pub(crate) fn remove<T: Timed>(&mut self, records: &mut Slab<T>, key: u32) -> bool {
         let timer = records[key].timer_mut();
-        let Some(place) = timer.place.take() else {
+        let gap = mem::replace(timer, Timer { deadline: timer.deadline, ..Timer::default() });
+        self.close(records, &gap)
+    }
+
+    /// The same for a record that has just left its slab, and had this timer.
+    pub(crate) fn close<T: Timed>(&mut self, records: &mut Slab<T>, gap: &Timer) -> bool {
+        let &Timer { next, prev, place, .. } = gap;
+        let Some(place) = place else {
             return false;
         };
-        let next = mem::replace(&mut timer.next, NIL);
-        let prev = mem::replace(&mut timer.prev, NIL);
         if next != NIL {
             records[next].timer_mut().prev = prev;
         }

@@ -38,7 +38,7 @@ pub fn measure(count: usize, rounds: usize) -> Vec<Vec<String>> {
 fn calls(count: usize, batch: usize) -> Vec<u64> {
     let (mut wheel, mut records) = (Wheel::new(), Slab::new());
     for _ in 0..count {
-        let key = records.insert(Record::new());
+        let key = records.insert(Record::default());
         wheel.insert(&mut records, key, DEADLINE);
     }
     let (mut calls, mut met) = (Vec::new(), 0);

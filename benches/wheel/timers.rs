@@ -61,15 +61,10 @@ impl Draw {
 }
 
 /// As large as the record of a wait.
+#[derive(Default)]
 pub struct Record {
     timer: Timer,
     _rest: [u64; 5],
-}
-
-impl Record {
-    pub fn new() -> Self {
-        Self { timer: Timer::new(), _rest: [0; 5] }
-    }
 }
 
 impl Timed for Record {
@@ -96,7 +91,7 @@ impl Ours {
     pub fn new(count: usize, draw: &mut Draw, whole: bool) -> Self {
         let (mut wheel, mut records) = (Wheel::new(), Slab::new());
         let keys = (0..count).map(|_| {
-            let key = records.insert(Record::new());
+            let key = records.insert(Record::default());
             wheel.insert(&mut records, key, draw.deadline());
             key
         });
@@ -113,7 +108,7 @@ impl Timers for Ours {
             self.wheel.remove(&mut self.records, *key);
             if self.whole {
                 self.records.remove(*key);
-                *key = self.records.insert(Record::new());
+                *key = self.records.insert(Record::default());
             }
             self.wheel.insert(&mut self.records, *key, draw.deadline());
         }

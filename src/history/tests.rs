@@ -11,7 +11,7 @@ fn held(sequence: u64, expires: u64, bytes: usize) -> Held {
 }
 
 fn push(history: &mut History, held: Held, bounds: Bounds) -> Vec<u64> {
-    let before: Vec<_> = history.after(0).map(|held| held.sequence).collect();
+    let before: Vec<_> = history.after(0).map(|(sequence, _)| sequence).collect();
     let (count, weight) = history.pushed_out_by(held.stored.event.weight(), bounds);
     let mut evicted = Evicted::default();
     history.push(held, count, &mut evicted);
@@ -106,7 +106,7 @@ proptest! {
             prop_assert_eq!(history.next_expiry(), model.first().map(|held| held.1));
             prop_assert_eq!(history.weight(), model.iter().map(|held| held.2).sum::<usize>());
             for since in 0..=sequence {
-                let got: Vec<_> = history.after(since).map(|held| held.sequence).collect();
+                let got: Vec<_> = history.after(since).map(|(sequence, _)| sequence).collect();
                 let new = model.iter().filter(|held| held.0 > since);
                 prop_assert_eq!(got, new.map(|held| held.0).collect::<Vec<_>>());
             }

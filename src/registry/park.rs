@@ -42,7 +42,7 @@ impl Parts {
     /// Answers the poll if there is anything to answer, else parks it; both under the same locks.
     pub(crate) fn start(&mut self, ask: &Ask, waker: &Waker, now: u64) -> Option<Waited> {
         if let Self::One(part, slot) = self {
-            if part.park(slot, ask, waker, now) {
+            if part.park(slot, ask, waker) {
                 return None;
             }
         }
@@ -172,7 +172,7 @@ impl Parts {
 /// three times as long; every other case is left to it.
 impl Part {
     /// Parks the poll if its channel has a record, but nothing to tell, and there is room.
-    fn park(&self, slot: &mut Slot, ask: &Ask, waker: &Waker, now: u64) -> bool {
+    fn park(&self, slot: &mut Slot, ask: &Ask, waker: &Waker) -> bool {
         let Some(deadline) = ask.deadline else { return false };
         let changes = Changes::default();
         // Declared before the lock: if it is not used it is dropped after it.
@@ -182,7 +182,7 @@ impl Part {
         let present = common.sequence();
         let Some((since, gap)) = common.resolve(ask.since, present) else { return false };
         let Some(channel) = shard.find(&self.channel) else { return false };
-        let is_quiet = !gap && shard.is_quiet(channel, since, now);
+        let is_quiet = !gap && shard.look(Some(channel), since) == (false, false);
         let has_room = shard.spare_waits > 0
             && shard.waiters(Some(channel)) < common.config.max_waits_per_channel;
         let parks = is_quiet && has_room && common.phase() == Phase::Open;

@@ -10,8 +10,8 @@ use super::{
 use crate::{
     channel::Role,
     cursor::{Cursor, Since},
-    event::Entry,
-    history::{Evicted, Held},
+    event::{Entry, Stored},
+    history::Evicted,
     outcome::{Batch, Refused, Waited},
     shard::{Shard, Short},
     slab::NIL,
@@ -138,7 +138,7 @@ impl<'a> Poll<'a> {
         let mut ready = gap;
         for (part, slot) in self.parts.iter().zip(&mut *self.slots) {
             let shard = self.guards.get_mut(*slot);
-            let key = shard.find_now(&part.channel, now, gone);
+            let key = shard.find_since(&part.channel, since, now, gone);
             slot.key = key.unwrap_or(NIL);
             if part.channel.role() != Role::Channel {
                 continue;
@@ -146,7 +146,7 @@ impl<'a> Poll<'a> {
             let (news, missed) = shard.look(key, since);
             // What is gone before all that is held was not promised; a hole in it is told.
             let oldest = || shard.after(key, since).next();
-            let has_hole = || oldest().is_some_and(|held| self.common.has_missed(held.sequence));
+            let has_hole = || oldest().is_some_and(|(number, _)| self.common.has_missed(number));
             gap |= if ask.since == Since::Oldest { has_hole() } else { missed };
             ready |= news || gap;
         }
@@ -338,32 +338,32 @@ fn known(key: u32) -> Option<u32> {
 /// Fills a batch with events, up to the limits.
 pub(super) fn collect<'h>(
     common: &Common,
-    events: impl Iterator<Item = &'h Held>,
+    events: impl Iterator<Item = (u64, &'h Arc<Stored>)>,
     mut batch: Batch,
     max_events: usize,
 ) -> Batch {
     let mut bytes = 0_usize;
-    for held in events {
-        bytes = bytes.saturating_add(held.stored.event.payload().len());
+    for (sequence, stored) in events {
+        bytes = bytes.saturating_add(stored.event.payload().len());
         let full = bytes > common.config.max_batch_bytes && !batch.is_empty();
         if full || batch.len() == max_events {
             // The rest is for the next poll.
             batch.cursor = batch.entries().last().map_or(batch.cursor, Entry::cursor);
             break;
         }
-        batch.entries.push(Entry::new(common.cursor(held.sequence), Arc::clone(&held.stored)));
+        batch.entries.push(Entry::new(common.cursor(sequence), Arc::clone(stored)));
     }
     batch
 }
 
 /// Merges events of several channels in the order of their numbers.
-fn merge<'h, I>(channels: impl Iterator<Item = I>) -> impl Iterator<Item = &'h Held>
+fn merge<'h, I>(channels: impl Iterator<Item = I>) -> impl Iterator<Item = (u64, &'h Arc<Stored>)>
 where
-    I: Iterator<Item = &'h Held>,
+    I: Iterator<Item = (u64, &'h Arc<Stored>)>,
 {
     let mut heads: Vec<_> = channels.map(Iterator::peekable).collect();
     iter::from_fn(move || {
-        let heads = heads.iter_mut().filter_map(|head| Some((head.peek()?.sequence, head)));
+        let heads = heads.iter_mut().filter_map(|head| Some((head.peek()?.0, head)));
         heads.min_by_key(|&(sequence, _)| sequence)?.1.next()
     })
 }

@@ -35,6 +35,7 @@ impl Shard {
         for key in channels {
             // What comes may be too old earlier than what was there.
             self.ages.remove(&mut self.channels, key);
+            self.evict(key, gone, History::clear);
             self.channels[key].settles = 0;
             self.lose(key, 0, gone);
         }

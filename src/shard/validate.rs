@@ -20,7 +20,8 @@ impl Shard {
         for key in self.channels.keys_from(0).collect::<Vec<_>>() {
             let record = &self.channels[key];
             record.history.validate();
-            let name = Channel::of(Arc::clone(&record.name), record.hash);
+            let text = record.name.as_ref().expect("a record has a name");
+            let name = Channel::of(Arc::clone(text), record.hash);
             assert_eq!(record.is_channel, name.role() == Role::Channel, "what it stands for");
             assert_eq!(self.find(&name), Some(key), "a channel is found by its name");
             assert_eq!(record.is_remnant, remnants.contains(&key), "remnants are listed");

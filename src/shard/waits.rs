@@ -81,20 +81,21 @@ impl Shard {
 
     /// Frees the record of a wait, whatever state it is in. The future that owns it does this, once.
     pub(crate) fn leave(&mut self, key: u32) -> Option<Waker> {
-        let Waiter { channel, state, lead, registered, .. } = self.waiters[key];
-        let record = &mut self.channels[channel];
+        let waiter = self.waiters.remove(key)?;
+        let record = &mut self.channels[waiter.channel];
         record.waiters -= 1;
-        if state == State::Parked {
-            record.queue.remove(&mut self.waiters, key);
-            self.ahead.remove(&(registered, key));
+        if waiter.state == State::Parked {
+            record.queue.close(&mut self.waiters, waiter.links);
+            if !self.ahead.is_empty() {
+                self.ahead.remove(&(waiter.registered, key));
+            }
         }
-        if lead {
-            self.holds.remove(&mut self.waiters, key);
+        if waiter.lead {
+            self.holds.close(&mut self.waiters, &waiter.timer);
             self.waits -= 1;
             self.spare_waits += 1;
         }
-        let waiter = self.waiters.remove(key)?;
-        self.retire(channel);
+        self.retire(waiter.channel);
         waiter.waker
     }
 
@@ -139,7 +140,9 @@ impl Shard {
         let waiter = &mut self.waiters[key];
         waiter.state = state;
         wakers.push(waiter.waker.take());
-        self.ahead.remove(&(waiter.registered, key));
+        if !self.ahead.is_empty() {
+            self.ahead.remove(&(waiter.registered, key));
+        }
         self.channels[waiter.channel].queue.remove(&mut self.waiters, key);
     }
 

@@ -77,7 +77,7 @@ impl Fixture {
     }
 
     fn insert(&mut self, deadline: u64) -> u32 {
-        let key = self.records.insert(Timer::new());
+        let key = self.records.insert(Timer::default());
         self.wheel.insert(&mut self.records, key, deadline);
         self.wheel.validate(&self.records);
         key

@@ -1,7 +1,7 @@
 //! The polls of the reference: answered, parked, ended, dropped.
 #![allow(unreachable_pub)]
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, slice, time::Duration};
 
 use tower_longpoll::Refused;
 
@@ -244,7 +244,10 @@ impl Reference {
         }
         let heard = matches!(heard, Some(Outcome::Events { gap: true, .. }));
         for channel in &ask.channels {
-            self.age(*channel);
+            // What is too old and would not be told has not to go for this.
+            if !self.news(slice::from_ref(channel), since).is_empty() {
+                self.age(*channel);
+            }
             gap |= ask.since != Since::Oldest && self.tells(*channel, since, heard);
         }
         if gap || !self.news(&ask.channels, since).is_empty() {
