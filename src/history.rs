@@ -153,6 +153,8 @@ impl History {
             self.older.push_back(Held { sequence, expires, stored });
         }
         (self.latest, self.expires) = (held.sequence, held.expires);
+        // When the new one is in: a ring of one would be given back and made again each time.
+        self.trim();
     }
 
     /// Lets go, oldest first, what is too old; at most `steps` events, which it counts down.
@@ -161,16 +163,19 @@ impl History {
         let old = all.take(*steps).take_while(|&expires| expires <= now).count();
         *steps -= old;
         self.evict(old, evicted);
+        self.trim();
     }
 
     /// Lets the oldest event go.
     pub(crate) fn evict_oldest(&mut self, evicted: &mut Evicted) {
         self.evict(self.len().min(1), evicted);
+        self.trim();
     }
 
     /// Lets everything go.
     pub(crate) fn clear(&mut self, evicted: &mut Evicted) {
         self.evict(self.len(), evicted);
+        self.trim();
     }
 
     /// The events after `sequence`, and their numbers, in order.
@@ -205,8 +210,11 @@ impl History {
             self.weight -= stored.event.weight();
             evicted.push(stored);
         }
-        // Memory goes back after a peak, not at each turn of the ring.
-        if count > 0 && self.older.len() * 4 < self.older.capacity() {
+    }
+
+    /// Memory goes back after a peak, not at each turn of the ring.
+    fn trim(&mut self) {
+        if self.older.len() * 4 < self.older.capacity() {
             self.older.shrink_to(self.older.len() * 2);
         }
     }
