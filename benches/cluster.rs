@@ -1,6 +1,6 @@
 //! What a log costs: beside one hub, hubs that follow a log in memory, in NATS and in Redis.
 //!
-//! `cargo bench --all-features --bench cluster [-- --entries 1000000]` starts the engines that it finds,
+//! `cargo bench --features nats,redis --bench cluster [-- --entries 1000000]` starts the engines that it finds,
 //! with folders of their own, and prints Markdown. All hubs are in this process: what an engine takes is
 //! not in the CPU time.
 
