@@ -96,6 +96,14 @@ pub(crate) fn watch(common: &Arc<Common>, deadline: u64) {
     common.alarm.cover(deadline);
 }
 
+/// Makes sure that what was registered before is looked at: it may be left from a runtime that is gone,
+/// and its driver with it.
+pub(crate) fn mind(common: &Arc<Common>) {
+    if !common.alarm.is_armed() {
+        ensure(common);
+    }
+}
+
 /// Makes sure that the current runtime, if there is one, has a driver.
 pub(crate) fn ensure(common: &Arc<Common>) {
     let (hub, gone, is_task) = (common.id(), common.alarm.gone(), task::try_id().is_some());

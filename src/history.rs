@@ -83,7 +83,7 @@ pub(crate) struct History {
 
 impl History {
     /// Bytes from the beginning that every poll looks at.
-    #[cfg(test)]
+    #[cfg(all(test, target_pointer_width = "64"))]
     pub(crate) const SEEN_BY_POLLS: usize = std::mem::offset_of!(Self, expires);
 
     /// An empty history of a channel of which all events up to `floor` may be gone.

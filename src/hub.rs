@@ -106,8 +106,9 @@ impl Hub {
         let published = self.registry.publish(channel, event.into(), times);
         let (published, timer, panics) =
             published.inspect_err(|error| trace::unpublished(error.name()))?;
-        if let Some(deadline) = timer {
-            driver::watch(common, deadline);
+        match timer {
+            Some(deadline) => driver::watch(common, deadline),
+            None => driver::mind(common),
         }
         panics.resume();
         Ok(published)

@@ -53,8 +53,8 @@ struct Record {
     history: History,
     /// When the oldest event is too old, or the last one has settled.
     timer: Timer,
-    /// The tick at which the last event has settled, if none is held. Else it is when the newest is
-    /// too old.
+    /// The tick at which the last event has settled. Kept only while none is held: until then it is
+    /// when the newest is too old.
     settles: u64,
     /// Of the name. Not beside it: polls compare hashes in the table.
     hash: u64,

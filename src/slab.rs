@@ -6,7 +6,8 @@
 //!
 //! # Rules
 //!
-//! - A key is used only while its record lives. Keys are reused: an old key may name a new record.
+//! - A key is used only while its record lives. Keys are reused: an old key may name a new record,
+//!   and may, where debug assertions are off, read a default.
 //! - No key is [`NIL`], so that whoever links records by key has a word for "none".
 //! - A chunk is in exactly one of four states:
 //!

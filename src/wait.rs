@@ -176,6 +176,8 @@ impl Future for Wait {
                     wait.state = State::Parked;
                     wait.observed.park(|| now.moment());
                     driver::watch(parts.common(), deadline);
+                } else {
+                    driver::mind(parts.common());
                 }
                 ended
             }

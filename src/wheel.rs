@@ -85,7 +85,7 @@ impl Default for Timer {
 
 impl Timer {
     /// Bytes from the beginning that others look at.
-    #[cfg(test)]
+    #[cfg(all(test, target_pointer_width = "64"))]
     pub(crate) const SEEN_BY_OTHERS: usize = mem::offset_of!(Self, next);
 
     /// Whether the record waits in a wheel.

@@ -8,15 +8,20 @@ mod common;
 #[path = "runtimes/threads.rs"]
 mod threads;
 
-use std::{future::Future, sync::mpsc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use common::*;
 use tokio::{
     runtime::{Builder, Runtime},
     time::timeout,
 };
 use tokio_test::{assert_pending, assert_ready, task};
-use tower_longpoll::{Hub, Since, Waited};
+use tower_longpoll::{Channel, Event, Hub, Since, Waited};
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().build().unwrap()
@@ -318,4 +323,38 @@ fn on_a_runtime_without_time_waits_end_by_events_and_the_hub_stays_whole() {
     // Its driver stays, asleep: a new one would fare no better.
     assert_eq!((hub.stats().parked, alive(&timeless)), (0, 1));
     timed_out(runtime().block_on(ends(hub.wait(&c).hold(5 * MS))).expect("it never ended"));
+}
+
+/// An event of which is known whether it is still held.
+fn counted(alive: &Arc<()>) -> Event {
+    struct Counted {
+        _alive: Arc<()>,
+    }
+    impl AsRef<[u8]> for Counted {
+        fn as_ref(&self) -> &[u8] {
+            b"event"
+        }
+    }
+    Event::new(Bytes::from_owner(Counted { _alive: Arc::clone(alive) }))
+}
+
+#[test]
+fn events_of_a_runtime_that_is_gone_age_on_the_next_that_uses_the_hub() {
+    type Use = fn(&Hub, &[Channel]);
+    let publish: Use = |hub, c| publish(hub, &c[0], "later");
+    let look: Use = |hub, c| _ = timed_out(ask(hub, c, Since::Now));
+    for next in [publish, look] {
+        let hub = Hub::builder().history_age(SECOND).build().unwrap();
+        let (c, alive) = (channels(1), Arc::new(()));
+        paused().block_on(async {
+            hub.publish(&c[0], counted(&alive)).unwrap();
+            settle().await;
+        });
+        paused().block_on(async {
+            next(&hub, &c);
+            assert_eq!(Arc::strong_count(&alive), 2, "it is not too old yet");
+            tokio::time::sleep(2 * SECOND).await;
+        });
+        assert_eq!(Arc::strong_count(&alive), 1, "it was too old for a second");
+    }
 }

@@ -71,8 +71,9 @@ impl Hub {
         let expires = now.after(left);
         let times = Times { now: now.tick(), expires, moment: now.moment() };
         let (timer, panics) = self.registry.apply(sequence, change, times);
-        if let Some(deadline) = timer {
-            driver::watch(common, deadline);
+        match timer {
+            Some(deadline) => driver::watch(common, deadline),
+            None => driver::mind(common),
         }
         forgive(panics);
     }

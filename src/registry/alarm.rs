@@ -50,6 +50,11 @@ impl Alarm {
         self.armed.load(Ordering::Relaxed) <= deadline
     }
 
+    /// Whether all drivers will look again, of themselves. There is none if not, or nothing to do.
+    pub(crate) fn is_armed(&self) -> bool {
+        self.covers(NEVER - 1)
+    }
+
     /// Has the drivers look at `deadline` at the latest.
     pub(crate) fn cover(&self, deadline: u64) {
         if !self.covers(deadline) {

@@ -36,10 +36,12 @@ impl Slot {
 /// ones of its key: then [`Channel::ahead`] and the key come before the channels.
 pub(crate) enum Parts {
     One(Part, Slot),
+    /// Slots are of the parts that wait: of all, or while it waits for its hub of those before the
+    /// channels.
     Many(Box<[Part]>, Box<[Slot]>),
 }
 
-/// The parts of a poll, and where each of them stands.
+/// The parts of a poll that wait, and where each of them stands.
 pub(super) type Places<'a> = (&'a [Part], &'a mut [Slot]);
 
 impl Registry {

@@ -36,8 +36,9 @@ impl Shard {
             // What comes may be too old earlier than what was there.
             self.ages.remove(&mut self.channels, key);
             self.evict(key, gone, History::clear);
-            self.channels[key].settles = 0;
-            self.lose(key, 0, gone);
+            let record = &mut self.channels[key];
+            (record.history, record.settles) = (History::new(0), 0);
+            self.retire(key);
         }
         while self.forget_remnants() {}
         self.floor = 0;

@@ -31,7 +31,7 @@ enum Step {
     GoOn {
         broadcast: Index,
     },
-    /// Looks at a channel from some position on, and lets its old events go.
+    /// Looks at a channel from some position on, as a poll does.
     Poll {
         name: usize,
         since: Index,
@@ -196,10 +196,10 @@ impl Fixture {
         let model = &mut self.model;
         // Zero, the present and what lies between.
         let since = since.index(model.sequence as usize + 1) as u64;
-        let key = self.shard.find(&channel(name));
-        if let Some(key) = key {
-            let mut gone = Evicted::default();
-            self.shard.expire(key, model.now, &mut usize::MAX.clone(), &mut gone);
+        let mut gone = Evicted::default();
+        let key = self.shard.find_since(&channel(name), since, model.now, &mut gone);
+        // What is too old has to go only if it would be told.
+        if model.held(name).any(|sent| since < sent.sequence) {
             model.expire(name);
         }
         let (news, missed) = self.shard.look(key, since);
@@ -359,7 +359,7 @@ fn records_have_no_more_bytes_than_they_need() {
     // The deadline (8), neighbours in the slot of the wheel (8) and its place (3).
     assert_eq!(size_of::<Timer>(), 24);
     // Beside the timer: the neighbours in the queue (8), the channel (4), its state and two marks
-    // (3), the sequence when it registered (8) and the waker (16). A slot of the slab is no larger.
+    // (3), the sequence when it registered (8) and the waker (16).
     assert!(size_of::<Waiter>() <= 64, "{}", size_of::<Waiter>());
     // The newest event (8), three numbers (24), when it is too old (8), the ring (32) and the weight (8).
     assert!(size_of::<History>() <= 80, "{}", size_of::<History>());
