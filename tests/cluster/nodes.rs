@@ -31,14 +31,13 @@ impl Engine {
     /// None, and says so, if the engine is not installed; where it has to be, that is a failure.
     pub(crate) fn start(kind: Kind) -> Option<Self> {
         let name = kind.program();
-        if Command::new(name).arg("--version").stdout(Stdio::null()).status().is_err() {
+        if Command::new(&name).arg("--version").stdout(Stdio::null()).status().is_err() {
             assert!(std::env::var_os("CI").is_none(), "{name} is not installed");
             println!("skipped: {name} is not installed");
             return None;
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let folder =
-            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("cluster-{name}-{port}"));
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("cluster-{port}"));
         fs::create_dir_all(&folder).unwrap();
         let mut engine = Self { kind, port, folder, child: None };
         engine.run();
@@ -90,10 +89,11 @@ impl Drop for Engine {
 }
 
 impl Kind {
-    fn program(self) -> &'static str {
+    /// In `REDIS_SERVER` may be the name of Valkey's.
+    fn program(self) -> String {
         match self {
-            Self::Nats => "nats-server",
-            Self::Redis => "redis-server",
+            Self::Nats => "nats-server".to_owned(),
+            Self::Redis => std::env::var("REDIS_SERVER").unwrap_or("redis-server".to_owned()),
         }
     }
 }

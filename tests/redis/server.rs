@@ -135,7 +135,9 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 }
 
 fn spawn(port: u16, folder: &std::path::Path, options: &[&str]) -> Option<Child> {
-    let mut command = Command::new("redis-server");
+    // Valkey's, if that is named.
+    let program = std::env::var("REDIS_SERVER");
+    let mut command = Command::new(program.as_deref().unwrap_or("redis-server"));
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]).arg("--dir").arg(folder);
     command.args(["--appendonly", "yes", "--appendfsync", "always"]).args(options);
     match command.stdin(Stdio::null()).stdout(Stdio::null()).spawn() {
