@@ -18,7 +18,7 @@
 //!
 //! | setting | value |
 //! |---|---|
-//! | `subjects` | `longpoll.STREAM.TOKEN.>`; see [`Nats::subject_prefix`] |
+//! | `subjects` | `longpoll.STREAM.TOKEN.>` and `longpoll.STREAM.STREAM`; see [`Nats::subject_prefix`] |
 //! | `retention`, `discard` | `limits`, `old` |
 //! | `max_age` | the hub's `history_age`, at least two minutes |
 //! | `max_bytes` | the hub's `total_history_bytes` |
@@ -35,7 +35,8 @@
 //!
 //! `TOKEN` is random and made with the stream. It keeps what is published for a stream out of
 //! another one that took its place meanwhile. Where an operator makes the streams, any one word
-//! does, if each stream has another one.
+//! does, if each stream has another one. The other subject takes no messages. It is the same for all
+//! who make the stream, so that of several at once the server refuses all but one.
 //!
 //! An event is a message with the same payload; its subject is `….event.NAME`, with percent signs
 //! for what is not an ASCII letter or digit in the channel's name, nor `-`, `_` or `:`, or a hash

@@ -11,6 +11,7 @@ use async_nats::{
 };
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use tokio::time::sleep;
 
 use super::{
     error::NatsError,
@@ -39,6 +40,9 @@ pub(super) struct Log {
     pub(super) last: AtomicU64,
 }
 
+/// Until a server is asked again about a stream that it is just making.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// The name of a stream, so long at most.
 const MAX_NAME_BYTES: usize = 64;
 
@@ -62,15 +66,23 @@ impl Wanted {
         retention: &Retention,
     ) -> Result<(Info, Log), NatsError> {
         let found = match self.find(server).await? {
-            Err((ErrorCode::STREAM_NOT_FOUND, _)) => self.make(server, retention).await?,
+            Err((ErrorCode::STREAM_NOT_FOUND, _)) => match self.make(server, retention).await? {
+                // Another node was quicker, unless there is still none.
+                Err(refusal) => self.find(server).await?.map_err(|_| refusal),
+                made => made,
+            },
             found => found,
         };
-        // Another node was quicker. Its token is not ours, so the settings are never the same.
-        let found = match found {
-            Err((ErrorCode::STREAM_NAME_EXIST, _)) => self.find(server).await?,
-            found => found,
+        let mut info = found.map_err(|(_, error)| error)?;
+        let made = async {
+            // Old servers tell of a stream that they are just making, but not since when.
+            while info.created.unix_timestamp() <= 0 {
+                sleep(PAUSE).await;
+                info = self.find(server).await?.map_err(|(_, error)| error)?;
+            }
+            Ok(info)
         };
-        let info = found.map_err(|(_, error)| error)?;
+        let info = server.within("make the stream", made).await??;
         let base = self.checked(&info.config, retention)?;
         let log = Log {
             epoch: epoch(&self.name, info.created.unix_timestamp_nanos()),
@@ -99,7 +111,12 @@ impl Wanted {
         let Retention { bytes, events_per_channel, payload_bytes, .. } = *retention;
         Config {
             name: self.name.clone(),
-            subjects: vec![format!("{}.{:016x}.>", self.prefix, random::number())],
+            subjects: vec![
+                format!("{}.{:016x}.>", self.prefix, random::number()),
+                // The same for all nodes: of some that begin at once, old servers would make a
+                // stream each, of one name, but refuse subjects of another stream.
+                format!("{}.{}", self.prefix, self.name),
+            ],
             description: Some("The log of hubs of tower-longpoll.".into()),
             retention: RetentionPolicy::Limits,
             discard: DiscardPolicy::Old,
