@@ -1,7 +1,7 @@
 //! Time: the one clock that is read, and the task that acts on it.
 //!
-//! A tick is a millisecond since the hub was made. Deadlines are rounded up, the present down, so
-//! that nothing ever happens early.
+//! Ticks are counted since the hub was made. Deadlines are rounded up, the present down, so that
+//! nothing ever happens early.
 //!
 //! Every runtime on which a hub is in use has one driver task for it: one, because a task of
 //! another runtime may never be polled again. A driver sleeps until the earliest deadline of all
@@ -27,7 +27,7 @@ use tokio::{
 };
 
 use crate::{
-    registry::{Cell, Common},
+    registry::{Cell, Common, TICKS_PER_MS},
     trace::Moment,
 };
 
@@ -45,7 +45,8 @@ pub(crate) struct Now {
     nanos_since_base: u64,
 }
 
-const TICK_NANOS: u64 = 1_000_000;
+const MS_NANOS: u64 = 1_000_000;
+const TICK_NANOS: u64 = MS_NANOS / TICKS_PER_MS;
 
 impl Now {
     pub(crate) fn of(common: &Common) -> Self {
@@ -57,9 +58,24 @@ impl Now {
         self.nanos_since_base / TICK_NANOS
     }
 
+    pub(crate) fn millis(self) -> u64 {
+        self.nanos_since_base / MS_NANOS
+    }
+
     #[inline]
     pub(crate) fn moment(self) -> Moment {
         Moment::at(self.nanos_since_base)
+    }
+
+    /// Until when to ask tokio to sleep so that a tick to come is met, as a time since the hub was
+    /// made.
+    ///
+    /// Tokio sleeps until the end of a millisecond of its own, and its poller for so many whole ones
+    /// from the present: up to two too long. Asked for one less, it may wake early. It is asked again
+    /// then, for no more than the present, and sleeps for one.
+    fn alarm_for(self, tick: u64) -> Duration {
+        let early = tick.saturating_mul(TICK_NANOS).saturating_sub(MS_NANOS);
+        Duration::from_nanos(early.max(self.nanos_since_base.saturating_add(1)))
     }
 
     /// The first tick that is `duration` or more from now.
@@ -151,9 +167,11 @@ enum Sleeps {
 }
 
 impl Driver {
-    /// Does what is due in all shards; false if it stopped before the end to let others run.
-    fn turn(&mut self) -> bool {
-        let now = Now::of(&self.common).tick();
+    /// Does what is due in all shards, and tells the time up to which it did; none if it stopped
+    /// before the end to let others run.
+    fn turn(&mut self) -> Option<Now> {
+        let present = Now::of(&self.common);
+        let now = present.tick();
         // Shard after shard and a few batches in each: none waits for another's million.
         let most = if self.works_alone { BATCHES_A_POLL_WITH_THREADS } else { BATCHES_A_POLL };
         let (mut batches, mut idle) = (most, 0);
@@ -163,10 +181,10 @@ impl Driver {
             idle = if more { 0 } else { idle + 1 };
             self.place = (self.place + 1) % self.common.config.shards;
             if batches == 0 {
-                return false;
+                return None;
             }
         }
-        true
+        Some(present)
     }
 
     /// Does a few batches of what is due in a shard. True if there may be more.
@@ -191,7 +209,7 @@ impl Future for Driver {
         let driver = &mut *self;
         driver.polled = true;
         loop {
-            if !driver.turn() {
+            let Some(now) = driver.turn() else {
                 if driver.works_alone {
                     // Not as below: another thread may go on, if what was woken blocks this one.
                     cx.waker().wake_by_ref();
@@ -200,7 +218,7 @@ impl Future for Driver {
                     let _ = pin!(task::yield_now()).poll(cx);
                 }
                 return Poll::Pending;
-            }
+            };
             driver.common.alarm.listen(driver.runtime, cx.waker());
             let (mut is_last, mut next) = (true, None);
             for cell in driver.common.cells() {
@@ -216,7 +234,7 @@ impl Future for Driver {
                 }
                 return Poll::Pending;
             };
-            let at = Instant::from_std(driver.common.base) + Duration::from_millis(tick);
+            let at = Instant::from_std(driver.common.base) + now.alarm_for(tick);
             if let Sleeps::Not = driver.sleep {
                 let sleep = panic::catch_unwind(|| Box::pin(sleep_until(at)));
                 driver.sleep = sleep.map_or(Sleeps::Cannot, Sleeps::Until);

@@ -299,8 +299,8 @@ impl Hub {
     }
 
     /// The present, in milliseconds since the hub was made.
-    pub(crate) fn tick(&self) -> u64 {
-        Now::of(&self.registry.common).tick()
+    pub(crate) fn millis(&self) -> u64 {
+        Now::of(&self.registry.common).millis()
     }
 
     /// A time from now; none is later than any time that a hub can wait for.

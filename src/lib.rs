@@ -55,8 +55,9 @@
 //!    channels that is still held exactly once and in the order of publishing. If events that it
 //!    has not seen are gone, the answer says so: [`Batch::gap`].
 //! 4. A cursor on every answer, also on a timeout. Positions are numbers in a sequence, never times.
-//! 5. Never early, hardly late: no wait times out before its deadline, and the driver looks at it
-//!    within a tick, a millisecond, after it.
+//! 5. Never early, hardly late: no wait times out before its deadline, which is rounded up to a
+//!    quarter of a millisecond, and the driver looks at it within a millisecond after that, as
+//!    exactly as tokio sleeps.
 //! 6. Nothing left behind: dropping a wait at any moment frees all that it held.
 //! 7. Bounded: everything that clients can make grow has a limit, see [`HubBuilder`]. At a limit
 //!    there is a clear refusal.

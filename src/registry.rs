@@ -46,6 +46,10 @@ use crate::{
     wake::{Panics, WakeList},
 };
 
+/// Deadlines are rounded up to a tick: a fine one, or half a millisecond would be lost on average
+/// beside what tokio takes, whose timers are no finer.
+pub(crate) const TICKS_PER_MS: u64 = 4;
+
 /// What every publish writes to.
 struct Traffic {
     /// The last number handed out.

@@ -31,7 +31,7 @@ impl Damping {
         since: Since,
     ) -> Duration {
         let Some(client) = (self.key)(parts) else { return Duration::ZERO };
-        let now = hub.tick();
+        let now = hub.millis();
         let within = u64::try_from(self.within.as_millis()).unwrap_or(u64::MAX).clamp(1, YEAR);
         let due = self.recent.due((client, channels, since), now, within);
         Duration::from_millis(due - now)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Cell, Common, Phase, Registry, Room, Wanted};
+use super::{Cell, Common, Phase, Registry, Room, TICKS_PER_MS, Wanted};
 use crate::{
     channel::Channel,
     event::{Event, Stored},
@@ -282,8 +282,8 @@ impl Cell {
         mut ended: Ended,
     ) -> Panics {
         let &Broadcast { channel, sequence, state, now } = broadcast;
-        let per_tick = self.common.config.max_releases_per_ms;
-        let mut pace = Pace::new(per_tick, 1, now);
+        let per_ms = self.common.config.max_releases_per_ms;
+        let mut pace = Pace::new(per_ms, TICKS_PER_MS, now);
         pace.take(ended.count);
         let mut at_once = BATCHES_AT_ONCE * BATCH - ended.count;
         let changes = Changes::default();

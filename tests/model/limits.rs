@@ -6,6 +6,8 @@ use std::time::Duration;
 use tower_longpoll::{Hub, HubBuilder};
 
 pub const MS: Duration = Duration::from_millis(1);
+/// Deadlines are whole ones.
+pub const TICK: Duration = Duration::from_micros(250);
 pub const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 /// So many bytes say the limits.

@@ -12,7 +12,7 @@ use std::{
 use tower_longpoll::{ChannelStats, Event, PublishError, Stats};
 
 use super::{
-    limits::{Limits, MS, YEAR},
+    limits::{Limits, TICK, YEAR},
     polls::{Ended, Wait},
 };
 
@@ -83,11 +83,11 @@ pub struct Reference {
 
 pub fn round_up(time: Duration) -> Duration {
     let down = round_down(time);
-    if down < time { down + MS } else { down }
+    if down < time { down + TICK } else { down }
 }
 
 fn round_down(time: Duration) -> Duration {
-    time - Duration::from_nanos(u64::from(time.subsec_nanos() % 1_000_000))
+    time - Duration::from_nanos(u64::from(time.subsec_nanos() % TICK.subsec_nanos()))
 }
 
 impl Reference {
@@ -210,10 +210,8 @@ impl Reference {
         }
         let members: BTreeSet<_> = self.parked().collect();
         let step = |place: usize| {
-            let ticks = over.as_millis() * place as u128 / members.len() as u128;
-            round_down(self.now)
-                + MS * u32::try_from(ticks % 1_000).unwrap()
-                + Duration::from_secs((ticks / 1_000) as u64)
+            let share = over.as_nanos() * place as u128 / members.len() as u128;
+            round_down(self.now) + round_down(Duration::from_nanos(share as u64))
         };
         let instants = (0..members.len()).map(step).collect();
         self.spreads.push(Spread { instants, members });
