@@ -47,7 +47,7 @@ impl<'a> Report<'a> {
     /// Medians, with the least and the most; and whether the first contender's meet the bars.
     pub(crate) fn markdown(&self, rows: &[Row]) -> String {
         let names: Vec<_> = self.contenders.iter().map(|one| one.name.as_str()).collect();
-        let mut table = format!("| | {} | bar | met |\n", names.join(" | "));
+        let mut table = format!("\n| | {} | bar | met |\n", names.join(" | "));
         table += &format!("|---|{}---|---|\n", "---|".repeat(names.len()));
         for row in rows {
             let places = 0..names.len();
