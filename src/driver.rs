@@ -67,14 +67,18 @@ impl Now {
         Moment::at(self.nanos_since_base)
     }
 
-    /// Until when to ask tokio to sleep so that a tick to come is met, as a time since the hub was
-    /// made.
+    /// Until when to ask tokio to sleep so that a tick is met, as a time since the hub was made. One
+    /// that has come by now is over: it is not slept for.
     ///
     /// Tokio sleeps until the end of a millisecond of its own, and its poller for so many whole ones
     /// from the present: up to two too long. Asked for one less, it may wake early. It is asked again
     /// then, for no more than the present, and sleeps for one.
     fn alarm_for(self, tick: u64) -> Duration {
-        let early = tick.saturating_mul(TICK_NANOS).saturating_sub(MS_NANOS);
+        let due = tick.saturating_mul(TICK_NANOS);
+        if tick <= self.tick() {
+            return Duration::from_nanos(due);
+        }
+        let early = due.saturating_sub(MS_NANOS);
         Duration::from_nanos(early.max(self.nanos_since_base.saturating_add(1)))
     }
 

@@ -18,7 +18,7 @@
 //!
 //! | setting | value |
 //! |---|---|
-//! | `subjects` | `longpoll.STREAM.TOKEN.>` and `longpoll.STREAM.STREAM`; see [`Nats::subject_prefix`] |
+//! | `subjects` | `longpoll.STREAM.TOKEN.>`, `longpoll.STREAM.STREAM.made`; see [`Nats::subject_prefix`] |
 //! | `retention`, `discard` | `limits`, `old` |
 //! | `max_age` | the hub's `history_age`, at least two minutes |
 //! | `max_bytes` | the hub's `total_history_bytes` |
@@ -36,7 +36,8 @@
 //! `TOKEN` is random and made with the stream. It keeps what is published for a stream out of
 //! another one that took its place meanwhile. Where an operator makes the streams, any one word
 //! does, if each stream has another one. The other subject takes no messages. It is the same for all
-//! who make the stream, so that of several at once the server refuses all but one.
+//! who make the stream, so that of several at once a server refuses all but one. Those of a cluster may
+//! let one replace another that was just made; then the stream is opened again.
 //!
 //! An event is a message with the same payload; its subject is `….event.NAME`, with percent signs
 //! for what is not an ASCII letter or digit in the channel's name, nor `-`, `_` or `:`, or a hash
@@ -106,7 +107,10 @@ use async_nats::{
     Client,
     jetstream::{ErrorCode, publish::PublishAck},
 };
-use tokio::sync::{Notify, OnceCell, watch};
+use tokio::{
+    sync::{Notify, OnceCell, watch},
+    time::sleep,
+};
 
 pub use self::{error::NatsError, reader::NatsReader};
 use self::{
@@ -116,6 +120,9 @@ use self::{
 };
 use super::driver::{Driver, Opened, Retention};
 use crate::change::{Change, EntryId, Position};
+
+/// How often a stream that is replaced each time is opened before that is an error.
+const OPENINGS: u32 = 50;
 
 /// A stream of NATS JetStream as the log of a hub. See the [module](self).
 #[derive(Debug)]
@@ -236,23 +243,11 @@ impl Nats {
         self.server.get_or_try_init(connect).await
     }
 
-    /// The stream may not be what it was: the reader is to look.
-    fn doubt(&self, error: NatsError) -> NatsError {
-        self.doubt.notify_one();
-        error
-    }
-}
-
-impl Driver for Nats {
-    type Error = NatsError;
-    type Reader = NatsReader;
-
-    async fn open(
+    async fn open_once(
         &self,
         after: Option<Position>,
         retention: &Retention,
     ) -> Result<Opened<NatsReader>, NatsError> {
-        self.wanted.check()?;
         let server = self.server().await?;
         let (info, log) = self.wanted.open(server, retention).await?;
         let (epoch, last) = (log.epoch, info.state.last_sequence);
@@ -273,6 +268,33 @@ impl Driver for Nats {
         reader.check_stream().await?;
         self.log.send_replace(Some(log));
         Ok(Opened { epoch, floor, last, reader })
+    }
+
+    /// The stream may not be what it was: the reader is to look.
+    fn doubt(&self, error: NatsError) -> NatsError {
+        self.doubt.notify_one();
+        error
+    }
+}
+
+impl Driver for Nats {
+    type Error = NatsError;
+    type Reader = NatsReader;
+
+    async fn open(
+        &self,
+        after: Option<Position>,
+        retention: &Retention,
+    ) -> Result<Opened<NatsReader>, NatsError> {
+        self.wanted.check()?;
+        // Of nodes that begin at once, one may see a stream that another's replaces at once.
+        for _ in 1..OPENINGS {
+            match self.open_once(after, retention).await {
+                Err(stream::REPLACED) => sleep(stream::PAUSE).await,
+                opened => return opened,
+            }
+        }
+        self.open_once(after, retention).await
     }
 
     async fn append(&self, id: &EntryId, change: &Change) -> Result<Position, NatsError> {

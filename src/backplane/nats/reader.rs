@@ -94,8 +94,6 @@ const ABANDONED: Duration = Duration::from_secs(30);
 /// The header of a heartbeat that waits for an answer.
 const STALLED: &str = "Nats-Consumer-Stalled";
 
-const MADE_ANEW: NatsError = NatsError::Lost { reason: "the stream was made anew" };
-
 enum Heard {
     Message(Option<Message>),
     Doubt,
@@ -138,7 +136,7 @@ impl NatsReader {
         let subject = format!("$JS.API.CONSUMER.CREATE.{}", wanted.name);
         let made =
             server.ask("make a reader", subject, HeaderMap::new(), request.to_string().into());
-        let made: consumer::Info = made.await?.map_err(|(_, error)| error)?;
+        let made: consumer::Info = made.await?.map_err(stream::known)?;
         let now = Instant::now();
         Ok(Self {
             server,
@@ -249,10 +247,10 @@ impl NatsReader {
 
     /// Looks at the stream. Changes nothing before it knows all.
     async fn look(&mut self) -> Result<(), NatsError> {
-        let info = self.wanted.find(&self.server).await?.map_err(|(_, error)| error)?;
+        let info = self.wanted.find(&self.server).await?.map_err(stream::known)?;
         let lost = |reason| Err(NatsError::Lost { reason });
         if !self.is_same(&info) {
-            return Err(MADE_ANEW);
+            return Err(stream::REPLACED);
         }
         let (last, floor) = (info.state.last_sequence, stream::floor(&info));
         let read = self.gathered.read();
@@ -272,8 +270,8 @@ impl NatsReader {
 
     /// Fails unless it reads the stream that was opened.
     pub(super) async fn check_stream(&self) -> Result<(), NatsError> {
-        let info = self.wanted.find(&self.server).await?.map_err(|(_, error)| error)?;
-        if self.is_same(&info) { Ok(()) } else { Err(MADE_ANEW) }
+        let info = self.wanted.find(&self.server).await?.map_err(stream::known)?;
+        if self.is_same(&info) { Ok(()) } else { Err(stream::REPLACED) }
     }
 
     fn is_same(&self, info: &Info) -> bool {

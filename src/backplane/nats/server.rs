@@ -27,6 +27,9 @@ pub(super) struct Server {
 /// How soon a connection that carries nothing is noticed to be dead: after three of these.
 const PING: Duration = Duration::from_secs(10);
 
+/// How often a question is asked within the time for an answer.
+const QUESTIONS: u32 = 5;
+
 /// How many messages the client holds for a reader before it drops any. The server sends no more
 /// than 32 MiB ahead of what a reader has answered for, and counts about 100 bytes for the
 /// smallest.
@@ -97,6 +100,24 @@ impl Server {
             },
             Err(error) => Err(refused(format!("the answer makes no sense: {error}"))),
         }
+    }
+
+    /// The same for a question that changes nothing, which is asked more than once. A cluster leaves
+    /// some without an answer while a stream is made or finds another leader.
+    pub(super) async fn ask_again<T: DeserializeOwned>(
+        &self,
+        request: &'static str,
+        subject: &str,
+    ) -> Result<Answer<T>, NatsError> {
+        let answer = async {
+            loop {
+                let asked = self.ask(request, subject.to_owned(), HeaderMap::new(), Bytes::new());
+                if let Ok(answer) = timeout(self.limit / QUESTIONS, asked).await {
+                    return answer;
+                }
+            }
+        };
+        self.within(request, answer).await?
     }
 
     /// Waits for the server no longer than it may take.

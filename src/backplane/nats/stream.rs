@@ -9,7 +9,6 @@ use async_nats::{
         stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType},
     },
 };
-use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 
@@ -41,7 +40,11 @@ pub(super) struct Log {
 }
 
 /// Until a server is asked again about a stream that it is just making.
-const PAUSE: Duration = Duration::from_millis(10);
+pub(super) const PAUSE: Duration = Duration::from_millis(10);
+
+/// What was opened is not there any more.
+pub(super) const REPLACED: NatsError =
+    NatsError::Lost { reason: "the stream is gone, or was made anew" };
 
 /// The name of a stream, so long at most.
 const MAX_NAME_BYTES: usize = 64;
@@ -65,22 +68,28 @@ impl Wanted {
         server: &Server,
         retention: &Retention,
     ) -> Result<(Info, Log), NatsError> {
-        let found = match self.find(server).await? {
-            Err((ErrorCode::STREAM_NOT_FOUND, _)) => match self.make(server, retention).await? {
-                // Another node was quicker, unless there is still none.
-                Err(refusal) => self.find(server).await?.map_err(|_| refusal),
-                made => made,
-            },
-            found => found,
-        };
-        let mut info = found.map_err(|(_, error)| error)?;
+        let mut found = self.find(server).await?;
+        if let Err((ErrorCode::STREAM_NOT_FOUND, _)) = found {
+            let made = self.make(server, retention).await;
+            found = match made {
+                Ok(Ok(info)) => Ok(info),
+                // Another node was quicker, unless there is still none. Of two that ask at once, a
+                // cluster may answer only one.
+                _ => match self.find(server).await {
+                    Ok(Ok(info)) => Ok(info),
+                    _ => made?,
+                },
+            };
+        }
         let made = async {
-            // Old servers tell of a stream that they are just making, but not since when.
-            while info.created.unix_timestamp() <= 0 {
+            loop {
+                let info = found.map_err(known)?;
+                if is_made(&info) {
+                    return Ok(info);
+                }
                 sleep(PAUSE).await;
-                info = self.find(server).await?.map_err(|(_, error)| error)?;
+                found = self.find(server).await?;
             }
-            Ok(info)
         };
         let info = server.within("make the stream", made).await??;
         let base = self.checked(&info.config, retention)?;
@@ -94,7 +103,7 @@ impl Wanted {
 
     pub(super) async fn find(&self, server: &Server) -> Result<Answer<Info>, NatsError> {
         let subject = format!("$JS.API.STREAM.INFO.{}", self.name);
-        server.ask("tell of the stream", subject, HeaderMap::new(), Bytes::new()).await
+        server.ask_again("tell of the stream", &subject).await
     }
 
     async fn make(
@@ -113,9 +122,9 @@ impl Wanted {
             name: self.name.clone(),
             subjects: vec![
                 format!("{}.{:016x}.>", self.prefix, random::number()),
-                // The same for all nodes: of some that begin at once, old servers would make a
-                // stream each, of one name, but refuse subjects of another stream.
-                format!("{}.{}", self.prefix, self.name),
+                // The same for all nodes: of some that begin at once, an old server would make a
+                // stream each, of one name, but refuses subjects of another stream.
+                format!("{}.{}.made", self.prefix, self.name),
             ],
             description: Some("The log of hubs of tower-longpoll.".into()),
             retention: RetentionPolicy::Limits,
@@ -198,6 +207,18 @@ impl Wanted {
             contradiction("subjects", format!("{:?}", has.subjects), needs)
         })
     }
+}
+
+/// Old servers tell of a stream that they are just making, but not since when; a cluster, before its
+/// servers have agreed on one that leads it.
+fn is_made(info: &Info) -> bool {
+    let has_leader = info.cluster.as_ref().is_none_or(|cluster| cluster.leader.is_some());
+    info.created.unix_timestamp() > 0 && has_leader
+}
+
+/// The error of an answer that is about a stream which was there before.
+pub(super) fn known((code, error): (ErrorCode, NatsError)) -> NatsError {
+    if code == ErrorCode::STREAM_NOT_FOUND { REPLACED } else { error }
 }
 
 /// The hub lets go what is too old for it; the server refuses a stream that forgets its entries
