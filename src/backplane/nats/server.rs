@@ -109,10 +109,11 @@ impl Server {
         request: &'static str,
         subject: &str,
     ) -> Result<Answer<T>, NatsError> {
+        let each = (self.limit / QUESTIONS).max(Duration::from_millis(1));
         let answer = async {
             loop {
                 let asked = self.ask(request, subject.to_owned(), HeaderMap::new(), Bytes::new());
-                if let Ok(answer) = timeout(self.limit / QUESTIONS, asked).await {
+                if let Ok(answer) = timeout(each, asked).await {
                     return answer;
                 }
             }
