@@ -101,12 +101,7 @@ impl Channel {
     }
 
     pub(crate) fn role(&self) -> Role {
-        match self.name.as_bytes().first() {
-            None => Role::Nothing,
-            Some(0) => Role::Key,
-            Some(1) => Role::Ahead,
-            Some(_) => Role::Channel,
-        }
+        Role::of(&self.name)
     }
 
     /// The name as text.
@@ -139,6 +134,18 @@ pub(crate) enum Role {
     Nothing,
     /// See [`Channel::ahead`].
     Ahead,
+}
+
+impl Role {
+    /// What a name with this text stands for.
+    pub(crate) fn of(name: &str) -> Self {
+        match name.as_bytes().first() {
+            None => Self::Nothing,
+            Some(0) => Self::Key,
+            Some(1) => Self::Ahead,
+            Some(_) => Self::Channel,
+        }
+    }
 }
 
 impl PartialEq for Channel {

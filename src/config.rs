@@ -77,7 +77,7 @@ impl Config {
                 max_hold: self.max_hold,
             });
         }
-        self.history_events = self.history_events.max(1);
+        self.history_events = self.history_events.clamp(1, u32::MAX as usize);
         self.max_releases_per_ms = self.max_releases_per_ms.max(1);
         self.max_batch_events = self.max_batch_events.max(1);
         self.max_channel_name_bytes = self.max_channel_name_bytes.min(Channel::MAX_BYTES);

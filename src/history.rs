@@ -4,9 +4,9 @@
 //! is too old; `floor` is the highest number that was ever let go. Nothing is dropped in here:
 //! what is let go moves to an [`Evicted`], for its owner to drop after it has unlocked.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
-use crate::{event::Stored, wake::drop_alone};
+use crate::{event::Stored, ring::Ring, wake::drop_alone};
 
 /// An event in its place.
 pub(crate) struct Held {
@@ -75,9 +75,9 @@ pub(crate) struct History {
     /// No event in the ring has a higher number.
     before: u64,
     floor: u64,
-    /// When the newest event is too old, if that is held.
+    /// When the newest event is too old, or would be if it were still held.
     expires: u64,
-    older: VecDeque<Held>,
+    older: Ring<Held>,
     weight: usize,
 }
 
@@ -115,17 +115,22 @@ impl History {
 
     /// The number of the oldest event held.
     pub(crate) fn oldest(&self) -> Option<u64> {
-        self.older.front().map(|held| held.sequence).or(self.latest())
+        self.older.get(0).map(|held| held.sequence).or(self.latest())
     }
 
     /// When the oldest event held is too old.
     pub(crate) fn next_expiry(&self) -> Option<u64> {
-        self.older.front().map(|held| held.expires).or(self.last_expiry())
+        self.older.get(0).map(|held| held.expires).or(self.last_expiry())
     }
 
     /// When the newest event held is too old.
-    pub(crate) fn last_expiry(&self) -> Option<u64> {
+    fn last_expiry(&self) -> Option<u64> {
         self.newest.is_some().then_some(self.expires)
+    }
+
+    /// When all events so far are too old, held or not.
+    pub(crate) fn settles(&self) -> u64 {
+        self.expires
     }
 
     /// How many events, of what weight, a new event of `weight` would push out.
@@ -150,32 +155,37 @@ impl History {
         if let Some(stored) = self.newest.replace(held.stored) {
             let (sequence, expires) = (self.latest, self.expires);
             self.before = sequence;
-            self.older.push_back(Held { sequence, expires, stored });
+            self.older.push(Held { sequence, expires, stored });
         }
         (self.latest, self.expires) = (held.sequence, held.expires);
         // When the new one is in: a ring of one would be given back and made again each time.
-        self.trim();
+        self.older.trim();
     }
 
     /// Lets go, oldest first, what is too old; at most `steps` events, which it counts down.
     pub(crate) fn expire(&mut self, now: u64, steps: &mut usize, evicted: &mut Evicted) {
-        let all = self.older.iter().map(|held| held.expires).chain(self.last_expiry());
+        let all = self.older.iter_from(0).map(|held| held.expires).chain(self.last_expiry());
         let old = all.take(*steps).take_while(|&expires| expires <= now).count();
         *steps -= old;
         self.evict(old, evicted);
-        self.trim();
+        self.older.trim();
     }
 
     /// Lets the oldest event go.
     pub(crate) fn evict_oldest(&mut self, evicted: &mut Evicted) {
         self.evict(self.len().min(1), evicted);
-        self.trim();
+        self.older.trim();
     }
 
     /// Lets everything go.
     pub(crate) fn clear(&mut self, evicted: &mut Evicted) {
         self.evict(self.len(), evicted);
-        self.trim();
+        self.older.trim();
+    }
+
+    /// Notes that events up to here are gone which were never held.
+    pub(crate) fn lose(&mut self, sequence: u64) {
+        self.floor = self.floor.max(sequence);
     }
 
     /// The events after `sequence`, and their numbers, in order.
@@ -183,7 +193,7 @@ impl History {
         // In the most common case the newest alone is new, and the ring is not touched.
         let older = (sequence < self.before).then(|| {
             let seen = self.older.partition_point(|held| held.sequence <= sequence);
-            self.older.range(seen..).map(|held| (held.sequence, &held.stored))
+            self.older.iter_from(seen).map(|held| (held.sequence, &held.stored))
         });
         let newest = self.newest.as_ref().map(|stored| (self.latest, stored));
         older.into_iter().flatten().chain(newest.filter(|&(latest, _)| sequence < latest))
@@ -197,7 +207,7 @@ impl History {
     }
 
     fn pop(&mut self) -> Option<(u64, Arc<Stored>)> {
-        match self.older.pop_front() {
+        match self.older.pop() {
             Some(held) => Some((held.sequence, held.stored)),
             None => Some((self.latest, self.newest.take()?)),
         }
@@ -212,27 +222,17 @@ impl History {
         }
     }
 
-    /// Memory goes back after a peak, not at each turn of the ring.
-    fn trim(&mut self) {
-        if self.older.len() * 4 < self.older.capacity() {
-            self.older.shrink_to(self.older.len() * 2);
-        }
-    }
-
     /// Recounts every invariant.
     #[cfg(test)]
     pub(crate) fn validate(&self) {
         let numbers: Vec<_> = self.after(0).map(|(sequence, _)| sequence).collect();
         assert_eq!(numbers.len(), self.len(), "all are found by their numbers");
-        assert!(
-            self.older.back().is_none_or(|held| held.sequence <= self.before),
-            "none is higher"
-        );
+        assert!(self.older.iter_from(0).all(|held| held.sequence <= self.before), "none is higher");
         assert!(numbers.is_sorted_by(|a, b| a < b), "numbers ascend");
         assert!(numbers.first().is_none_or(|first| self.floor < *first), "the floor is below");
         let weight: usize = self.after(0).map(|(_, stored)| stored.event.weight()).sum();
         assert_eq!(weight, self.weight, "the weight is that of the events held");
-        assert!(self.newest.is_some() || self.older.is_empty(), "the ring is for older events");
+        assert!(self.newest.is_some() || self.older.len() == 0, "the ring is for older events");
     }
 }
 

@@ -30,7 +30,7 @@ use crate::{
     event::Stored,
     history::{Bounds, Evicted, Held, History},
     outcome::{Batch, Refused},
-    queue::{Linked, Links, Queue},
+    queue::Queue,
     slab::Slab,
     trace::{Meter, Metered, Readings},
     waiters::Waiter,
@@ -40,7 +40,7 @@ use crate::{
 /// How many waits are woken, or timers moved, before the lock is let go.
 pub(crate) const BATCH: usize = if cfg!(loom) { 2 } else { 64 };
 
-/// What a channel holds. All that a poll that parks has to see is on the first cache line.
+/// What a channel holds: two cache lines. All that a poll that parks has to see is on the first.
 #[derive(Default)]
 #[repr(C, align(64))]
 struct Record {
@@ -53,15 +53,8 @@ struct Record {
     history: History,
     /// When the oldest event is too old, or the last one has settled.
     timer: Timer,
-    /// The tick at which the last event has settled. Kept only while none is held: until then it is
-    /// when the newest is too old.
-    settles: u64,
-    /// Of the name. Not beside it: polls compare hashes in the table.
-    hash: u64,
-    /// The place among the remnants, if `is_remnant`.
-    links: Links,
-    is_remnant: bool,
-    is_channel: bool,
+    /// Of the name, as in the table. Not beside it: polls compare hashes there.
+    hash: u32,
 }
 
 impl Record {
@@ -69,6 +62,11 @@ impl Record {
         self.name.as_ref().is_some_and(|own| is_text(own, name.text()))
     }
 
+    fn role(&self) -> Role {
+        self.name.as_deref().map_or(Role::Nothing, Role::of)
+    }
+
+    /// Whether it is no remnant.
     fn is_needed(&self) -> bool {
         self.waiters > 0 || !self.history.is_empty()
     }
@@ -84,9 +82,22 @@ impl Timed for Record {
     }
 }
 
-impl Linked for Record {
-    fn links_mut(&mut self) -> &mut Links {
-        &mut self.links
+/// An entry of the table of names. Growing the table asks no record for its hash.
+#[derive(Clone, Copy)]
+struct Named {
+    hash: u32,
+    key: u32,
+}
+
+impl Named {
+    /// Half of a name's hash: the other half says which shard it is in.
+    fn half(name: &Channel) -> u32 {
+        name.hash() as u32
+    }
+
+    /// The table uses the lowest bits and the highest.
+    fn spread(hash: u32) -> u64 {
+        u64::from(hash) << 32 | u64::from(hash)
     }
 }
 
@@ -108,15 +119,15 @@ pub(crate) enum Short {
 }
 
 pub(crate) struct Shard {
-    /// (hash, key of the record): growing the table asks no record for its hash.
-    names: HashTable<(u64, u32)>,
+    names: HashTable<Named>,
     channels: Slab<Record>,
     waiters: Slab<Waiter>,
     /// The deadlines of waits.
     holds: Wheel,
     /// The timers of channels.
     ages: Wheel,
-    remnants: Queue,
+    /// Remnants by when they have settled.
+    remnants: BTreeSet<(u64, u32)>,
     fanouts: Vec<Fanout>,
     /// The oldest event of each channel that has any, if the hub lets the oldest of all go.
     oldest: Option<BTreeSet<(u64, u32)>>,
@@ -146,7 +157,7 @@ impl Shard {
             waiters: Slab::new(),
             holds: Wheel::new(),
             ages: Wheel::new(),
-            remnants: Queue::default(),
+            remnants: BTreeSet::new(),
             fanouts: Vec::new(),
             oldest: None,
             ahead: BTreeSet::new(),
@@ -178,9 +189,9 @@ impl Shard {
     }
 
     pub(crate) fn find(&self, name: &Channel) -> Option<u32> {
-        let is_it =
-            |&(hash, key): &(u64, u32)| hash == name.hash() && self.channels[key].has_name(name);
-        self.names.find(name.hash(), is_it).map(|&(_, key)| key)
+        let half = Named::half(name);
+        let is_it = |named: &Named| named.hash == half && self.channels[named.key].has_name(name);
+        self.names.find(Named::spread(half), is_it).map(|named| named.key)
     }
 
     /// Finds a channel after letting go what is too old in it, which may be all that it was.
@@ -215,7 +226,7 @@ impl Shard {
         now: u64,
         gone: &mut Evicted,
     ) -> Option<u32> {
-        self.find_now(name, now, gone).filter(|&key| !self.is_remnant(key))
+        self.find_now(name, now, gone).filter(|&key| self.channels[key].is_needed())
     }
 
     /// Makes the record of a channel that has none. Takes a permit, if it is a channel.
@@ -226,14 +237,15 @@ impl Shard {
         } else {
             self.others += 1;
         }
+        let hash = Named::half(name);
         let key = self.channels.insert(Record {
             name: Some(Arc::clone(name.text())),
-            hash: name.hash(),
+            hash,
             history: History::new(self.floor),
-            is_channel,
             ..Record::default()
         });
-        self.names.insert_unique(name.hash(), (name.hash(), key), |&(hash, _)| hash);
+        let named = Named { hash, key };
+        self.names.insert_unique(Named::spread(hash), named, |named| Named::spread(named.hash));
         Ok(key)
     }
 
@@ -248,10 +260,6 @@ impl Shard {
     pub(crate) fn own_name(&self, key: u32, name: &Channel) -> Option<Channel> {
         let own = self.channels[key].name.as_ref()?;
         (!Arc::ptr_eq(own, name.text())).then(|| Channel::of(Arc::clone(own), name.hash()))
-    }
-
-    pub(crate) fn is_remnant(&self, key: u32) -> bool {
-        self.channels[key].is_remnant
     }
 
     /// Whether a poll since `sequence` would find anything, and whether it would miss anything.
@@ -325,7 +333,7 @@ impl Shard {
         self.counts.published += 1;
         let record = &self.channels[key];
         // Invariant: no event outlives a later one, whichever runtime's clock it came by.
-        held.expires = held.expires.max(record.history.last_expiry().unwrap_or(record.settles));
+        held.expires = held.expires.max(record.history.settles());
         self.evict(key, gone, |history, gone| history.push(held, count, gone));
         let record = &self.channels[key];
         if record.timer.is_set() {
@@ -349,13 +357,9 @@ impl Shard {
 
     fn evict(&mut self, key: u32, gone: &mut Evicted, by: impl FnOnce(&mut History, &mut Evicted)) {
         let (events, bytes) = (gone.len(), gone.weight);
-        let Record { history, settles, .. } = &mut self.channels[key];
+        let history = &mut self.channels[key].history;
         let before = self.oldest.as_ref().and_then(|_| history.oldest());
-        let last = history.last_expiry();
         by(history, gone);
-        if history.is_empty() {
-            *settles = last.unwrap_or(*settles);
-        }
         self.events -= gone.len() - events;
         self.bytes -= gone.weight - bytes;
         if let Some(oldest) = &mut self.oldest {
@@ -384,10 +388,10 @@ impl Shard {
     /// Makes a channel of a remnant again, before it is needed.
     #[inline]
     fn revive(&mut self, key: u32) {
-        let record = &mut self.channels[key];
+        let record = &self.channels[key];
         // Most are needed already, which their first line tells.
-        if !record.is_needed() && std::mem::take(&mut record.is_remnant) {
-            self.remnants.remove(&mut self.channels, key);
+        if !record.is_needed() {
+            self.remnants.remove(&(record.history.settles(), key));
         }
     }
 
@@ -400,12 +404,12 @@ impl Shard {
     }
 
     fn settle(&mut self, key: u32) {
-        let record = &mut self.channels[key];
-        if record.settles <= self.now || record.history.floor() <= self.floor {
+        let Record { history, timer, .. } = &self.channels[key];
+        if history.settles() <= self.now || history.floor() <= self.floor {
             self.forget(key);
-        } else if !std::mem::replace(&mut record.is_remnant, true) {
-            debug_assert!(record.timer.is_set(), "a timer ends every remnant");
-            self.remnants.push(&mut self.channels, key);
+        } else {
+            debug_assert!(timer.is_set(), "a timer ends every remnant");
+            self.remnants.insert((history.settles(), key));
         }
     }
 
@@ -417,17 +421,19 @@ impl Shard {
         let Some(record) = self.channels.remove(key) else { return };
         debug_assert_eq!((record.waiters, record.history.len()), (0, 0), "nothing needs it");
         self.floor = self.floor.max(record.history.floor());
-        if let Ok(entry) = self.names.find_entry(record.hash, |&(_, other)| other == key) {
+        if let Ok(entry) =
+            self.names.find_entry(Named::spread(record.hash), |named| named.key == key)
+        {
             entry.remove();
         }
-        if record.is_channel {
+        if record.role() == Role::Channel {
             self.spare_channels += 1;
         } else {
             self.others -= 1;
         }
         // Small tables stay: the next channel would allocate them again.
         if self.names.capacity() > 64 && self.names.len() * 8 < self.names.capacity() {
-            self.names.shrink_to(self.names.len() * 2, |&(hash, _)| hash);
+            self.names.shrink_to(self.names.len() * 2, |named| Named::spread(named.hash));
         }
     }
 
@@ -436,7 +442,7 @@ impl Shard {
     /// theirs. False once there are none.
     pub(crate) fn forget_remnants(&mut self) -> bool {
         for _ in 0..BATCH {
-            let Some(key) = self.remnants.front() else { return false };
+            let Some(&(_, key)) = self.remnants.first() else { return false };
             self.forget(key);
         }
         true

@@ -46,9 +46,10 @@ pub(crate) trait Timed: Default {
 }
 
 /// What a record carries to wait in a [`Wheel`]. Only the wheel changes it.
-#[repr(C)]
+///
+/// Packed, or four of its bytes would be of no use: a channel's record has none to spare.
+#[repr(C, packed(4))]
 pub(crate) struct Timer {
-    /// First, and whether it is set second, since others look at these.
     deadline: u64,
     /// Where the record waits, or `None` when it is in no wheel.
     place: Option<Place>,
@@ -84,10 +85,6 @@ impl Default for Timer {
 }
 
 impl Timer {
-    /// Bytes from the beginning that others look at.
-    #[cfg(all(test, target_pointer_width = "64"))]
-    pub(crate) const SEEN_BY_OTHERS: usize = mem::offset_of!(Self, next);
-
     /// Whether the record waits in a wheel.
     pub(crate) const fn is_set(&self) -> bool {
         self.place.is_some()

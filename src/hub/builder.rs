@@ -68,7 +68,8 @@ impl HubBuilder {
         /// The largest payload of an event, in bytes. Default: 1 MiB (1,048,576). Larger ones are
         /// refused.
         max_payload_bytes: usize;
-        /// How many events a channel keeps. Default: 1,000; zero counts as one. The oldest go.
+        /// How many events a channel keeps. Default: 1,000; zero counts as one, more than
+        /// 4,294,967,295 as that. The oldest go.
         history_events: usize;
         /// How many bytes a channel keeps: payloads, content types, and
         /// [`Event::OVERHEAD_BYTES`](crate::Event::OVERHEAD_BYTES) for each event. Default: 4 MiB.

@@ -13,7 +13,7 @@ impl Shard {
     /// Loses an event for which there is no room: who has not seen it is told of a gap.
     pub(crate) fn lose(&mut self, key: u32, sequence: u64, gone: &mut Evicted) {
         self.evict(key, gone, History::clear);
-        self.channels[key].history = History::new(sequence);
+        self.channels[key].history.lose(sequence);
         self.retire(key);
     }
 
@@ -31,16 +31,16 @@ impl Shard {
             let waiter = &mut self.waiters[key];
             (waiter.stale, waiter.registered) = (true, 0);
         }
+        while self.forget_remnants() {}
         let channels: Vec<_> = self.channels.keys_from(0).collect();
         for key in channels {
             // What comes may be too old earlier than what was there.
             self.ages.remove(&mut self.channels, key);
             self.evict(key, gone, History::clear);
-            let record = &mut self.channels[key];
-            (record.history, record.settles) = (History::new(0), 0);
+            // Nothing is to settle, either: what nothing needs is forgotten.
+            self.channels[key].history = History::default();
             self.retire(key);
         }
-        while self.forget_remnants() {}
         self.floor = 0;
     }
 

@@ -109,7 +109,7 @@ impl Fixture {
         self.shard.expire(key, self.model.now, &mut usize::MAX.clone(), &mut gone);
         self.model.expire(name);
         self.shard.retire(key);
-        self.find(name).filter(|&key| !self.shard.is_remnant(key))
+        self.find(name).filter(|&key| self.shard.channels[key].is_needed())
     }
 
     fn take(&mut self, step: Step) {
@@ -286,7 +286,7 @@ impl Fixture {
             assert_eq!(rung, usize::from(wait.state != State::Parked), "woken exactly once");
         }
         for name in 0..NAMES.len() {
-            let key = self.find(name).filter(|&key| !shard.is_remnant(key));
+            let key = self.find(name).filter(|&key| shard.channels[key].is_needed());
             let holds = key.map(|key| shard.channel_holds(key));
             assert_eq!(holds.is_some(), model.is_there(name));
             let (waits, events) = holds.map_or((0, 0), |holds| (holds.waits, holds.events));
@@ -351,26 +351,44 @@ fn a_wait_that_is_alone_keeps_the_memory_for_the_next() {
     }
 }
 
+#[test]
+fn the_remnants_that_settle_first_are_forgotten_first() {
+    let mut shard = Shard::new();
+    let names: Vec<_> = (0..=BATCH).map(|name| Channel::new(name.to_string()).unwrap()).collect();
+    shard.spare_channels = names.len();
+    for (sequence, name) in (1..).zip(&names) {
+        let key = shard.open(name).unwrap();
+        let stored = Stored::new(name.clone(), Event::new("old"), Moment::NEVER);
+        let held = Held { sequence, expires: 1_000 - sequence, stored };
+        shard.store(key, held, 0, &mut Evicted::default());
+        shard.delete(key, &mut Evicted::default());
+    }
+    shard.validate();
+    assert!(shard.forget_remnants());
+    shard.validate();
+    let left: Vec<_> = names.iter().filter(|name| shard.find(name).is_some()).collect();
+    assert_eq!(left, [&names[0]]);
+}
+
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn records_have_no_more_bytes_than_they_need() {
     use std::mem::{offset_of, size_of};
 
     // The deadline (8), neighbours in the slot of the wheel (8) and its place (3).
-    assert_eq!(size_of::<Timer>(), 24);
+    assert_eq!(size_of::<Timer>(), 20);
     // Beside the timer: the neighbours in the queue (8), the channel (4), its state and two marks
     // (3), the sequence when it registered (8) and the waker (16).
     assert!(size_of::<Waiter>() <= 64, "{}", size_of::<Waiter>());
-    // The newest event (8), three numbers (24), when it is too old (8), the ring (32) and the weight (8).
-    assert!(size_of::<History>() <= 80, "{}", size_of::<History>());
-    // Beside the history and a timer: the name (16) and its hash (8), the queue of waits (12) and their
-    // number (4), when the last event settles (8), the neighbours among remnants (8), and two marks.
-    assert!(size_of::<Record>() <= 192, "{}", size_of::<Record>());
+    // The newest event (8), three numbers (24), when it is too old (8), the ring (24) and the weight (8).
+    assert!(size_of::<History>() <= 72, "{}", size_of::<History>());
+    // Beside the history and a timer: the name (16) and half its hash (4), the queue of waits (12) and
+    // their number (4).
+    assert!(size_of::<Record>() <= 128, "{}", size_of::<Record>());
+    assert!(size_of::<Named>() <= 8, "{}", size_of::<Named>());
     // A poll that parks has to see the newest event and the floor: with what is before them they are
     // on the first cache line.
     assert!(offset_of!(Record, history) + History::SEEN_BY_POLLS <= 64);
-    // A publish needs one line more, unless another channel's timer is its neighbour.
-    assert!(offset_of!(Record, timer) + Timer::SEEN_BY_OTHERS <= 128);
 }
 
 const PACE: fn() -> Pace = || Pace::new(usize::MAX, 1, 0);

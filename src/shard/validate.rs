@@ -14,25 +14,26 @@ impl Shard {
     pub(crate) fn validate(&mut self) {
         self.holds.validate(&self.waiters);
         self.ages.validate(&self.channels);
-        let remnants = self.remnants.validate(&mut self.channels);
         assert_eq!(self.names.len(), self.channels.len(), "each channel has its name");
-        let (mut waiters, mut parked, mut events, mut bytes, mut others) = (0, 0, 0, 0, 0);
+        let (mut waiters, mut parked, mut events, mut bytes) = (0, 0, 0, 0);
+        let (mut others, mut remnants) = (0, 0);
         for key in self.channels.keys_from(0).collect::<Vec<_>>() {
             let record = &self.channels[key];
             record.history.validate();
             let text = record.name.as_ref().expect("a record has a name");
-            let name = Channel::of(Arc::clone(text), record.hash);
-            assert_eq!(record.is_channel, name.role() == Role::Channel, "what it stands for");
+            let name = Channel::of(Arc::clone(text), record.hash.into());
             assert_eq!(self.find(&name), Some(key), "a channel is found by its name");
-            assert_eq!(record.is_remnant, remnants.contains(&key), "remnants are listed");
             let needed = record.waiters > 0 || !record.history.is_empty();
-            assert_ne!(needed, record.is_remnant, "a channel is needed or a remnant");
+            let is_remnant = self.remnants.contains(&(record.history.settles(), key));
+            assert_ne!(needed, is_remnant, "a channel is needed or a remnant");
+            remnants += usize::from(is_remnant);
             assert!(needed || record.timer.is_set(), "a timer ends every remnant");
             assert!(record.history.is_empty() || record.timer.is_set(), "events age");
             let (timer, oldest) = (record.timer.deadline(), record.history.next_expiry());
             assert!(oldest.is_none_or(|oldest| timer <= Some(oldest)), "events age in time");
-            others += usize::from(!record.is_channel);
-            assert!(record.is_channel || record.history.is_empty(), "only channels have events");
+            let is_channel = record.role() == Role::Channel;
+            others += usize::from(!is_channel);
+            assert!(is_channel || record.history.is_empty(), "only channels have events");
             waiters += record.waiters as usize;
             events += record.history.len();
             bytes += record.history.weight();
@@ -59,6 +60,7 @@ impl Shard {
             assert_eq!(*oldest, expected, "the oldest events are in order");
         }
         assert_eq!(others, self.others, "what is no channel is counted");
+        assert_eq!(remnants, self.remnants.len(), "no remnant is listed that is none");
         assert_eq!((events, bytes), (self.events, self.bytes), "the history is counted");
         let all: Vec<_> = self.waiters.keys_from(0).map(|key| &self.waiters[key]).collect();
         assert_eq!(

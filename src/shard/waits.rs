@@ -194,7 +194,7 @@ impl Shard {
         while let Some(key) = self.ages.pop(&mut self.channels, now, steps) {
             self.expire(key, now, steps, gone);
             let record = &self.channels[key];
-            let settles = (now < record.settles).then_some(record.settles);
+            let settles = Some(record.history.settles()).filter(|&settles| now < settles);
             if let Some(deadline) = record.history.next_expiry().or(settles) {
                 self.ages.insert(&mut self.channels, key, deadline);
             }

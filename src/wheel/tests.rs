@@ -124,8 +124,8 @@ fn boundaries() -> impl Iterator<Item = u64> {
 }
 
 #[test]
-fn timer_takes_at_most_24_bytes() {
-    assert!(size_of::<Timer>() <= 24);
+fn timer_takes_at_most_20_bytes() {
+    assert!(size_of::<Timer>() <= 20);
     assert_eq!(size_of::<Option<Timer>>(), size_of::<Timer>());
 }
 
