@@ -84,12 +84,16 @@ impl Now {
 
     /// The first tick that is `duration` or more from now.
     pub(crate) fn after(self, duration: Duration) -> u64 {
-        self.nanos_since_base.saturating_add(nanos(duration)).div_ceil(TICK_NANOS)
+        self.after_nanos(nanos(duration))
+    }
+
+    pub(crate) fn after_nanos(self, nanos: u64) -> u64 {
+        self.nanos_since_base.saturating_add(nanos).div_ceil(TICK_NANOS)
     }
 }
 
 /// Up to 584 years.
-fn nanos(duration: Duration) -> u64 {
+pub(crate) fn nanos(duration: Duration) -> u64 {
     let whole = duration.as_secs().saturating_mul(1_000_000_000);
     whole.saturating_add(u64::from(duration.subsec_nanos()))
 }

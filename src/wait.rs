@@ -52,9 +52,12 @@ use crate::{
 pub struct Wait {
     /// Or why it cannot be registered, and the hub's cursor when that was found out.
     parts: Result<Parts, (Refused, Cursor)>,
-    since: Since,
-    hold: Duration,
+    /// Where it goes on, unless it reads from now on or from the oldest event.
+    cursor: Option<Cursor>,
+    /// In nanoseconds: a [`Duration`] takes twice as many bytes.
+    hold: u64,
     max_events: u32,
+    from_oldest: bool,
     state: State,
     observed: Observed,
 }
@@ -76,16 +79,28 @@ impl Wait {
         max_events: usize,
     ) -> Self {
         let max_events = max_events.try_into().unwrap_or(u32::MAX);
-        let (since, state, observed) = (Since::Now, State::New, Observed::default());
-        Self { parts, since, hold, max_events, state, observed }
+        let (hold, observed) = (driver::nanos(hold), Observed::default());
+        let (cursor, from_oldest, state) = (None, false, State::New);
+        Self { parts, cursor, hold, max_events, from_oldest, state, observed }
     }
 
     /// Reads from a [`Cursor`] on, or from [`Since::Oldest`]. Default: [`Since::Now`].
     ///
     /// No effect once the wait was polled.
     pub fn since(mut self, since: impl Into<Since>) -> Self {
-        self.since = since.into();
+        (self.cursor, self.from_oldest) = match since.into() {
+            Since::Cursor(cursor) => (Some(cursor), false),
+            since => (None, since == Since::Oldest),
+        };
         self
+    }
+
+    fn from(&self) -> Since {
+        match self.cursor {
+            Some(cursor) => Since::Cursor(cursor),
+            None if self.from_oldest => Since::Oldest,
+            None => Since::Now,
+        }
     }
 
     /// How long the wait may stay parked, from its first poll on; zero to be answered at once.
@@ -93,7 +108,7 @@ impl Wait {
     ///
     /// No effect once the wait was polled.
     pub fn hold(mut self, hold: Duration) -> Self {
-        self.hold = hold;
+        self.hold = driver::nanos(hold);
         self
     }
 
@@ -144,7 +159,7 @@ impl Wait {
     /// Makes a wait that has ended a new one of the same channels.
     fn renew(&mut self, since: Cursor) {
         self.state = State::New;
-        self.since = since.into();
+        self.cursor = Some(since);
         if let Ok(parts) = &mut self.parts {
             // Its hold may have run out while it was ahead of its hub, which may be here by now.
             parts.go_on();
@@ -157,19 +172,23 @@ impl Future for Wait {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Waited> {
         let wait = &mut *self;
+        let since = wait.from();
         let max_events = wait.max_events as usize;
         let ended = match (wait.state, &mut wait.parts) {
             (State::Ended, _) => None,
             (_, Err((reason, now))) => {
-                wait.observed.begin(|| Begin { channels: None, hold: wait.hold });
-                Some(Waited::Refused { reason: *reason, cursor: now.unmoved(wait.since) })
+                let hold = Duration::from_nanos(wait.hold);
+                wait.observed.begin(|| Begin { channels: None, hold });
+                Some(Waited::Refused { reason: *reason, cursor: now.unmoved(since) })
             }
             (State::New, Ok(parts)) => {
                 let now = Now::of(parts.common());
-                let hold = wait.hold.min(parts.common().config.max_hold);
-                let deadline = (!hold.is_zero()).then(|| now.after(hold));
-                let ask = Ask { since: wait.since, deadline, max_events, was_parked: false };
-                wait.observed.begin(|| Begin { channels: Some(parts.channels()), hold });
+                let hold = wait.hold.min(driver::nanos(parts.common().config.max_hold));
+                let deadline = (hold > 0).then(|| now.after_nanos(hold));
+                let ask = Ask { since, deadline, max_events, was_parked: false };
+                let begin =
+                    || Begin { channels: Some(parts.channels()), hold: Duration::from_nanos(hold) };
+                wait.observed.begin(begin);
                 let start = || parts.start(&ask, cx.waker(), now.tick());
                 let ended = wait.observed.inside(start);
                 if let (None, Some(deadline)) = (&ended, deadline) {
@@ -184,7 +203,7 @@ impl Future for Wait {
             (State::Parked, Ok(parts)) => {
                 let was_ahead = parts.waits_for_hub();
                 let tick = |common: &Common| Now::of(common).tick();
-                let resume = || parts.resume(wait.since, max_events, cx.waker(), tick);
+                let resume = || parts.resume(since, max_events, cx.waker(), tick);
                 let ended = wait.observed.inside(resume);
                 if ended.is_none() {
                     // It may have moved here from a runtime that is gone.
@@ -220,8 +239,8 @@ impl fmt::Debug for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Wait");
         out.field("state", &self.state)
-            .field("since", &self.since)
-            .field("hold", &self.hold)
+            .field("since", &self.from())
+            .field("hold", &Duration::from_nanos(self.hold))
             .finish()
     }
 }
@@ -310,9 +329,9 @@ mod tests {
     fn a_wait_has_no_more_bytes_than_it_needs() {
         // The shard (8), the channel's name and its hash (24), and where its record is (8).
         assert!(size_of::<Parts>() <= 40, "{}", size_of::<Parts>());
-        // Beside, or instead the reason and the cursor of a refusal: where it goes on (24), its hold
-        // (16), the most events of a batch (4) and how far it is (1).
+        // These or the reason and the cursor of a refusal (48), where it goes on (17), its hold (8), the
+        // most events of a batch (4) and how far it is (1).
         let observed = size_of::<Observed>(); // Nothing, if nobody does.
-        assert!(size_of::<Wait>() <= 96 + observed, "{}", size_of::<Wait>());
+        assert!(size_of::<Wait>() <= 80 + observed, "{}", size_of::<Wait>());
     }
 }

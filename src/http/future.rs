@@ -116,9 +116,9 @@ mod tests {
     /// What the layer makes of every request, and a parked poll keeps.
     #[test]
     fn a_response_future_has_no_more_bytes_than_it_needs() {
-        // The wait (96), what is waited out before it (8), the settings (8), the preference to
-        // acknowledge (16), the kind of reply, the version, and whether it is gRPC (8 in all).
-        let most = 136 + size_of::<Observed>(); // Nothing more, if nobody observes.
+        // The wait (80), what is waited out before it (8), the settings (8), the preference to
+        // acknowledge (8), the kind of reply, the version, and whether it is gRPC (8 in all).
+        let most = 112 + size_of::<Observed>(); // Nothing more, if nobody observes.
         assert!(size_of::<Held>() <= most, "{}", size_of::<Held>());
         // In front of a framework's boxed future (16) the largest is a poll of the route.
         type Boxed = Pin<Box<dyn Future<Output = Result<Inner, Infallible>> + Send>>;

@@ -72,13 +72,15 @@ impl Poll {
 impl Wish {
     /// What is acknowledged if this hold was granted.
     pub(super) fn applied(self, granted: Duration) -> Option<Applied> {
-        self.is_preference.then_some(Applied(granted.as_secs()))
+        // No hold is longer than a year.
+        let seconds = granted.as_secs().try_into().unwrap_or(u32::MAX);
+        self.is_preference.then_some(Applied(seconds))
     }
 }
 
 /// A preference for a hold that was applied, in seconds.
 #[derive(Clone, Copy)]
-pub(super) struct Applied(u64);
+pub(super) struct Applied(u32);
 
 impl Applied {
     pub(super) fn field(self) -> (HeaderName, HeaderValue) {
