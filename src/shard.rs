@@ -118,35 +118,37 @@ pub(crate) enum Short {
     Ahead,
 }
 
+/// In the order of use: what every poll and every publish needs is on neighbouring cache lines.
+#[repr(C)]
 pub(crate) struct Shard {
     names: HashTable<Named>,
     channels: Slab<Record>,
     waiters: Slab<Waiter>,
+    waits: usize,
+    /// Waits that may still park here without asking the hub's quota.
+    pub(crate) spare_waits: usize,
+    /// Channels that may still be opened here without asking the hub's quota.
+    pub(crate) spare_channels: usize,
+    floor: u64,
+    /// The latest time that the shard was told.
+    now: u64,
+    /// Waits that are ahead of their hub, by where they are.
+    ahead: BTreeSet<(u64, u32)>,
+    pub(crate) counts: Counts,
+    meter: Meter,
+    events: usize,
+    bytes: usize,
+    fanouts: Vec<Fanout>,
+    /// The oldest event of each channel that has any, if the hub lets the oldest of all go.
+    oldest: Option<BTreeSet<(u64, u32)>>,
     /// The deadlines of waits.
     holds: Wheel,
     /// The timers of channels.
     ages: Wheel,
     /// Remnants by when they have settled.
     remnants: BTreeSet<(u64, u32)>,
-    fanouts: Vec<Fanout>,
-    /// The oldest event of each channel that has any, if the hub lets the oldest of all go.
-    oldest: Option<BTreeSet<(u64, u32)>>,
-    /// Waits that are ahead of their hub, by where they are.
-    ahead: BTreeSet<(u64, u32)>,
     /// Records that are no channels.
     others: usize,
-    floor: u64,
-    /// The latest time that the shard was told.
-    now: u64,
-    waits: usize,
-    events: usize,
-    bytes: usize,
-    pub(crate) counts: Counts,
-    meter: Meter,
-    /// Waits that may still park here without asking the hub's quota.
-    pub(crate) spare_waits: usize,
-    /// Channels that may still be opened here without asking the hub's quota.
-    pub(crate) spare_channels: usize,
 }
 
 impl Shard {
