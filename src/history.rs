@@ -128,7 +128,7 @@ impl History {
         self.newest.is_some().then_some(self.expires)
     }
 
-    /// When all events so far are too old, held or not.
+    /// When all events that were ever held are too old.
     pub(crate) fn settles(&self) -> u64 {
         self.expires
     }

@@ -139,8 +139,7 @@ pub(crate) enum Phase {
 impl Common {
     /// The index of a channel's shard.
     fn locate(&self, channel: &Channel) -> usize {
-        // The table in the shard uses the lowest and the highest bits. The number of shards is a
-        // power of two.
+        // The table in the shard has the lower half. The number of shards is a power of two.
         (channel.hash() >> 32) as usize & (self.config.shards - 1)
     }
 

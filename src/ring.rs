@@ -2,7 +2,7 @@
 //!
 //! A `VecDeque` of 24 bytes: with 32, the record of a channel would not fit into two cache lines.
 
-use std::iter;
+use std::mem;
 
 /// Items in the order in which they came. It allocates nothing until the first comes.
 pub(crate) struct Ring<T> {
@@ -12,8 +12,8 @@ pub(crate) struct Ring<T> {
     len: u32,
 }
 
-/// Slots of the smallest ring that is not empty.
-const FEWEST: usize = 4;
+/// Slots of a ring that begins.
+const FIRST: usize = 4;
 
 impl<T> Default for Ring<T> {
     fn default() -> Self {
@@ -22,9 +22,6 @@ impl<T> Default for Ring<T> {
 }
 
 impl<T> Ring<T> {
-    /// The most items that a ring can have.
-    pub(crate) const MOST: u32 = u32::MAX;
-
     pub(crate) fn len(&self) -> usize {
         self.len as usize
     }
@@ -43,11 +40,11 @@ impl<T> Ring<T> {
     ///
     /// # Panics
     ///
-    /// Beyond [`Ring::MOST`].
+    /// When there are four thousand million.
     pub(crate) fn push(&mut self, item: T) {
-        assert!(self.len < Self::MOST, "a ring has no more items than it can count");
+        assert!(self.len < u32::MAX, "a ring has no more items than it can count");
         if self.len() == self.capacity() {
-            self.resize((self.capacity() * 2).max(FEWEST));
+            self.resize((self.capacity() * 2).max(FIRST));
         }
         let place = self.place(self.len());
         if let Some(slot) = self.slots.get_mut(place) {
@@ -95,11 +92,11 @@ impl<T> Ring<T> {
     }
 
     fn resize(&mut self, capacity: usize) {
-        let mut slots = Vec::with_capacity(capacity);
-        slots.extend(iter::from_fn(|| self.pop()).map(Some));
-        let len = slots.len() as u32;
+        let mut slots = mem::take(&mut self.slots).into_vec();
+        slots.rotate_left(self.head as usize);
+        slots.reserve_exact(capacity.saturating_sub(slots.len()));
         slots.resize_with(capacity, || None);
-        (self.slots, self.head, self.len) = (slots.into(), 0, len);
+        (self.slots, self.head) = (slots.into(), 0);
     }
 
     fn place(&self, index: usize) -> usize {

@@ -66,7 +66,7 @@ impl Record {
         self.name.as_deref().map_or(Role::Nothing, Role::of)
     }
 
-    /// Whether it is no remnant.
+    /// What nothing needs is forgotten, or a remnant.
     fn is_needed(&self) -> bool {
         self.waiters > 0 || !self.history.is_empty()
     }
@@ -141,14 +141,14 @@ pub(crate) struct Shard {
     fanouts: Vec<Fanout>,
     /// The oldest event of each channel that has any, if the hub lets the oldest of all go.
     oldest: Option<BTreeSet<(u64, u32)>>,
-    /// The deadlines of waits.
-    holds: Wheel,
-    /// The timers of channels.
-    ages: Wheel,
     /// Remnants by when they have settled.
     remnants: BTreeSet<(u64, u32)>,
     /// Records that are no channels.
     others: usize,
+    /// The deadlines of waits.
+    holds: Wheel,
+    /// The timers of channels.
+    ages: Wheel,
 }
 
 impl Shard {

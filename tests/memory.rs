@@ -28,7 +28,7 @@ const SLACK: usize = 16 << 10;
 
 /// What a hub of 64 shards may keep in case that it is needed again, in bytes: in each shard room
 /// for 64 channels and 64 polls.
-const SPARE: usize = 64 * 64 * 320;
+const SPARE: usize = 64 * 64 * 224;
 
 /// Runs a test by itself, on a paused clock.
 fn alone<F: Future>(test: impl FnOnce() -> F) -> F::Output {

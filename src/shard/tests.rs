@@ -370,6 +370,21 @@ fn the_remnants_that_settle_first_are_forgotten_first() {
     assert_eq!(left, [&names[0]]);
 }
 
+#[test]
+fn a_reset_leaves_no_remnant() {
+    let (mut shard, name) = (Shard::new(), Channel::new("a").unwrap());
+    shard.spare_channels = 1;
+    let mut gone = Evicted::default();
+    let key = shard.open(&name).unwrap();
+    let stored = Stored::new(name, Event::new("old"), Moment::NEVER);
+    shard.store(key, Held { sequence: 1, expires: 1_000, stored }, 0, &mut gone);
+    shard.delete(key, &mut gone);
+    shard.reset(&mut gone);
+    shard.validate();
+    assert_eq!(shard.holds().channels, 0);
+    assert!(!shard.forget_remnants());
+}
+
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn records_have_no_more_bytes_than_they_need() {
