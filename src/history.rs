@@ -164,7 +164,7 @@ impl History {
 
     /// Lets go, oldest first, what is too old; at most `steps` events, which it counts down.
     pub(crate) fn expire(&mut self, now: u64, steps: &mut usize, evicted: &mut Evicted) {
-        let all = self.older.iter_from(0).map(|held| held.expires).chain(self.last_expiry());
+        let all = self.older.iter().map(|held| held.expires).chain(self.last_expiry());
         let old = all.take(*steps).take_while(|&expires| expires <= now).count();
         *steps -= old;
         self.evict(old, evicted);
@@ -191,12 +191,14 @@ impl History {
     /// The events after `sequence`, and their numbers, in order.
     pub(crate) fn after(&self, sequence: u64) -> impl Iterator<Item = (u64, &Arc<Stored>)> {
         // In the most common case the newest alone is new, and the ring is not touched.
-        let older = (sequence < self.before).then(|| {
-            let seen = self.older.partition_point(|held| held.sequence <= sequence);
-            self.older.iter_from(seen).map(|held| (held.sequence, &held.stored))
-        });
+        let older = if sequence < self.before {
+            self.older.partition_point(|held| held.sequence <= sequence)..self.older.len()
+        } else {
+            0..0
+        };
+        let older = self.older.range(older).map(|held| (held.sequence, &held.stored));
         let newest = self.newest.as_ref().map(|stored| (self.latest, stored));
-        older.into_iter().flatten().chain(newest.filter(|&(latest, _)| sequence < latest))
+        older.chain(newest.filter(|&(latest, _)| sequence < latest))
     }
 
     fn get(&self, place: usize) -> Option<&Arc<Stored>> {
@@ -227,7 +229,7 @@ impl History {
     pub(crate) fn validate(&self) {
         let numbers: Vec<_> = self.after(0).map(|(sequence, _)| sequence).collect();
         assert_eq!(numbers.len(), self.len(), "all are found by their numbers");
-        assert!(self.older.iter_from(0).all(|held| held.sequence <= self.before), "none is higher");
+        assert!(self.older.iter().all(|held| held.sequence <= self.before), "none is higher");
         assert!(numbers.is_sorted_by(|a, b| a < b), "numbers ascend");
         assert!(numbers.first().is_none_or(|first| self.floor < *first), "the floor is below");
         let weight: usize = self.after(0).map(|(_, stored)| stored.event.weight()).sum();

@@ -2,7 +2,7 @@
 //!
 //! A `VecDeque` of 24 bytes: with 32, the record of a channel would not fit into two cache lines.
 
-use std::mem;
+use std::{mem, ops::Range};
 
 /// Items in the order in which they came. It allocates nothing until the first comes.
 pub(crate) struct Ring<T> {
@@ -76,9 +76,14 @@ impl<T> Ring<T> {
         least
     }
 
-    /// The items from an index on, oldest first.
-    pub(crate) fn iter_from(&self, first: usize) -> impl Iterator<Item = &T> {
-        (first..self.len()).map_while(|index| self.get(index))
+    /// All items, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.range(0..self.len())
+    }
+
+    /// The items at these indices. An empty range looks at nothing.
+    pub(crate) fn range(&self, indices: Range<usize>) -> impl Iterator<Item = &T> {
+        indices.map_while(|index| self.get(index))
     }
 
     /// Gives memory back after a peak; not at each turn.
@@ -151,12 +156,12 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(ring.len(), model.len());
-                prop_assert!(ring.iter_from(0).eq(&model));
+                prop_assert!(ring.iter().eq(&model));
                 prop_assert!(ring.get(model.len()).is_none());
                 for (index, item) in model.iter().enumerate() {
                     prop_assert_eq!(ring.get(index), Some(item));
                     prop_assert_eq!(ring.partition_point(|other| other < item), index);
-                    prop_assert!(ring.iter_from(index).eq(model.range(index..)));
+                    prop_assert!(ring.range(index..model.len()).eq(model.range(index..)));
                 }
                 prop_assert_eq!(ring.partition_point(|_| true), model.len());
             }
