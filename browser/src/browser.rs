@@ -86,8 +86,16 @@ struct Driver {
     port: u16,
 }
 
+/// How often a driver is started at most.
+const STARTS: usize = 20;
+
 impl Driver {
+    /// It takes any free port of IPv6, then the same one of IPv4, and ends if somebody else has that.
     fn start() -> Self {
+        (0..STARTS).find_map(|_| Self::try_start()).expect("chromedriver says its port")
+    }
+
+    fn try_start() -> Option<Self> {
         let program = env::var("CHROMEDRIVER").unwrap_or_else(|_| "chromedriver".into());
         // So that it also ends when the test's process is killed.
         let mut child = Command::new("setpriv")
@@ -97,19 +105,15 @@ impl Driver {
             .spawn()
             .expect("chromedriver starts");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let port = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| {
-                line.rsplit_once("started successfully on port ")?
-                    .1
-                    .trim_end_matches('.')
-                    .parse()
-                    .ok()
-            })
-            .expect("chromedriver says its port");
+        let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let (_, port) = line.rsplit_once("started successfully on port ")?;
+            port.trim_end_matches('.').parse().ok()
+        });
+        // Ended if it has no port.
+        let driver = Self { child, port: port.unwrap_or_default() };
+        port?;
         thread::spawn(move || lines.for_each(drop));
-        Self { child, port }
+        Some(driver)
     }
 }
 
