@@ -54,10 +54,15 @@ impl Engine {
                 .args(["--appendonly", "yes", "--appendfsync", "always"]),
         };
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        self.child = Some(command.spawn().unwrap());
+        let mut child = command.spawn().unwrap();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            // A connection may have its port for a moment.
+            if child.try_wait().unwrap().is_some() {
+                child = command.spawn().unwrap();
+            }
             std::thread::yield_now();
         }
+        self.child = Some(child);
     }
 
     fn signal(&self, signal: Signal) {
