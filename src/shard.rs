@@ -14,92 +14,34 @@
 mod counts;
 mod fanouts;
 mod follow;
+mod record;
 mod waits;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use hashbrown::HashTable;
 
-use self::fanouts::Fanout;
 pub(crate) use self::{
     counts::{Counts, Holds},
     fanouts::Pace,
 };
+use self::{
+    fanouts::Fanout,
+    record::{Named, Record},
+};
 use crate::{
-    channel::{Channel, Role, is_text},
+    channel::{Channel, Role},
     event::Stored,
     history::{Bounds, Evicted, Held, History},
     outcome::{Batch, Refused},
-    queue::Queue,
     slab::Slab,
     trace::{Meter, Metered, Readings},
     waiters::Waiter,
-    wheel::{Timed, Timer, Wheel},
+    wheel::Wheel,
 };
 
 /// How many waits are woken, or timers moved, before the lock is let go.
 pub(crate) const BATCH: usize = if cfg!(loom) { 2 } else { 64 };
-
-/// What a channel holds: two cache lines. All that a poll that parks has to see is on the first.
-#[derive(Default)]
-#[repr(C, align(64))]
-struct Record {
-    /// None only where there is no record.
-    name: Option<Arc<str>>,
-    /// Waits in the order in which they registered. Invariant: all are `Parked`.
-    queue: Queue,
-    /// Records of waits that point here, in the queue or no more.
-    waiters: u32,
-    history: History,
-    /// When the oldest event is too old, or the last one has settled.
-    timer: Timer,
-    /// Of the name, as in the table. Not beside it: polls compare hashes there.
-    hash: u32,
-}
-
-impl Record {
-    fn has_name(&self, name: &Channel) -> bool {
-        self.name.as_ref().is_some_and(|own| is_text(own, name.text()))
-    }
-
-    fn role(&self) -> Role {
-        self.name.as_deref().map_or(Role::Nothing, Role::of)
-    }
-
-    /// What nothing needs is forgotten, or a remnant.
-    fn is_needed(&self) -> bool {
-        self.waiters > 0 || !self.history.is_empty()
-    }
-}
-
-impl Timed for Record {
-    fn timer(&self) -> &Timer {
-        &self.timer
-    }
-
-    fn timer_mut(&mut self) -> &mut Timer {
-        &mut self.timer
-    }
-}
-
-/// An entry of the table of names. Growing the table asks no record for its hash.
-#[derive(Clone, Copy)]
-struct Named {
-    hash: u32,
-    key: u32,
-}
-
-impl Named {
-    /// Half of a name's hash: the other half says which shard it is in.
-    fn half(name: &Channel) -> u32 {
-        name.hash() as u32
-    }
-
-    /// The table uses the lowest bits and the highest.
-    fn spread(hash: u32) -> u64 {
-        u64::from(hash) << 32 | u64::from(hash)
-    }
-}
 
 /// How many waits a batch has ended, and whether there are more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
