@@ -400,6 +400,57 @@ async fn nodes_that_begin_at_once_share_one_stream() {
     }
 }
 
+/// What a cluster says that is still making a stream, and finds it replaced, told by a server
+/// without JetStream and somebody who answers in its place.
+#[tokio::test]
+async fn a_cluster_that_is_not_ready_is_asked_again() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start_with("");
+    let cluster = async_nats::connect(server.url()).await.unwrap();
+    let mut asked = cluster.subscribe("$JS.API.>").await.unwrap();
+    cluster.flush().await.unwrap();
+    let info = |leader: &str| {
+        let needs = 1_u64 << 60;
+        format!(
+            r#"{{"created":"2026-01-01T00:00:00Z","cluster":{{"name":"C"{leader}}},
+            "config":{{"name":"LOG","subjects":["longpoll.LOG.t.>"],"retention":"limits",
+            "discard":"old","storage":"file","num_replicas":1,"max_age":{needs},
+            "duplicate_window":{needs},"max_bytes":-1,"max_msgs":-1,"max_msg_size":-1,
+            "max_msgs_per_subject":-1,"max_consumers":-1}},
+            "state":{{"messages":0,"bytes":0,"first_seq":1,"last_seq":0,"consumer_count":0,
+            "first_ts":"2026-01-01T00:00:00Z","last_ts":"2026-01-01T00:00:00Z"}}}}"#
+        )
+    };
+    let error = |code: u32, text: &str| {
+        format!(r#"{{"error":{{"code":404,"err_code":{code},"description":"{text}"}}}}"#)
+    };
+    let led = info(r#","leader":"S""#);
+    let answers = [
+        ("STREAM.INFO", None), // While a leader is found nobody answers.
+        ("STREAM.INFO", Some(info(""))),
+        ("STREAM.INFO", Some(led.clone())),
+        ("CONSUMER.CREATE", Some(error(10_059, "stream not found"))),
+        ("STREAM.INFO", Some(led)),
+        ("CONSUMER.CREATE", Some(error(10_000, "enough"))),
+    ];
+    let answer = tokio::spawn(async move {
+        for (question, answer) in answers {
+            let message = futures_util::StreamExt::next(&mut asked).await.unwrap();
+            assert!(message.subject.contains(question), "{} for {question}", message.subject);
+            if let (Some(answer), Some(to)) = (answer, message.reply) {
+                cluster.publish(to, answer.into()).await.unwrap();
+                cluster.flush().await.unwrap();
+            }
+        }
+    });
+    let joined = within(Backplane::join(Hub::builder(), driver(&server.url(), "LOG"))).await;
+    let Err(JoinError::Driver(refused)) = joined else { panic!("{joined:?}") };
+    assert!(refused.to_string().contains("enough"), "{refused}");
+    answer.await.unwrap();
+}
+
 #[tokio::test]
 async fn what_a_server_cannot_do_is_told() {
     if !is_installed() {
