@@ -211,8 +211,10 @@ impl Upload {
             Ok(published) => {
                 let code =
                     if published.woken > 0 { StatusCode::CREATED } else { StatusCode::ACCEPTED };
-                let (cursor, woken) = (published.cursor, published.woken);
-                let text = format!(r#"{{"cursor":"{cursor}","woken":{woken}}}"#);
+                let woken = published.woken.to_string();
+                let text = published.cursor.with_text(|cursor| {
+                    [r#"{"cursor":""#, cursor, r#"","woken":"#, &woken, "}"].concat()
+                });
                 json_text(code, "application/json", text)
             }
             Err(error) => not_published(&self.hub, error),

@@ -24,5 +24,9 @@ pub(super) fn decode(text: &str, form: bool) -> Option<Cow<'_, str>> {
         let text = text.replace('+', " ");
         return Some(percent_decode_str(&text).decode_utf8().ok()?.into_owned().into());
     }
+    // Else the decoder would look whether it is UTF-8, which it is.
+    if !text.contains('%') {
+        return Some(text.into());
+    }
     percent_decode_str(text).decode_utf8().ok()
 }

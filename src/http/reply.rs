@@ -244,7 +244,7 @@ fn raw(cursor: Cursor, entry: &Entry) -> Response<ReplyBody> {
     let text = text.finish();
     let content_type = own_type.map(|place| value(&text, place)).unwrap_or_else(|| {
         let known = event.static_content_type().unwrap_or("application/octet-stream");
-        value(&Bytes::from_static(known.as_bytes()), 0..known.len())
+        HeaderValue::from_static(known)
     });
 
     let mut response = Response::new(ReplyBody::from(entry.payload().clone()));

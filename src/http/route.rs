@@ -124,10 +124,10 @@ pub struct PathRoute {
 }
 
 /// Where a pattern has its channels.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Source {
-    /// In the parameter of this number.
-    Parameter(usize),
+    /// In the parameter of this name.
+    Parameter(Box<str>),
     Query,
 }
 
@@ -159,11 +159,11 @@ impl PathRoute {
             }
             names.extend(name);
         }
-        let source = match (names.iter().position(|&name| name == "channel"), names.len()) {
-            (Some(place), _) => Source::Parameter(place),
-            (None, 0) => Source::Query,
-            (None, 1) => Source::Parameter(0),
-            (None, _) => return Err(error()),
+        let source = match *names {
+            [] => Source::Query,
+            [name] => Source::Parameter(name.into()),
+            _ if names.contains(&"channel") => Source::Parameter("channel".into()),
+            _ => return Err(error()),
         };
         self.paths.insert(pattern, source).map_err(|_| error())?;
         Ok(self)
@@ -181,8 +181,8 @@ impl PathRoute {
     pub(super) fn channels(&self, parts: &Parts) -> Option<Result<Routed, Invalid>> {
         let found = self.paths.at(parts.uri.path()).ok()?;
         Some(match found.value {
-            Source::Parameter(place) => {
-                let raw = found.params.iter().nth(*place).map_or("", |(_, value)| value);
+            Source::Parameter(name) => {
+                let raw = found.params.get(name).unwrap_or_default();
                 self.channel(query::decode(raw, false)).map(Routed::Poll)
             }
             Source::Query => query::values(parts, "channel")
