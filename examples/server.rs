@@ -127,6 +127,10 @@ struct Options {
     /// The longest channel name
     #[arg(long, value_name = "BYTES", default_value_t = 256, help_heading = "Limits")]
     max_name_bytes: usize,
+    /// How long a connection may take for a request's head, or be idle; 0 for as long as it likes,
+    /// behind a proxy that sees to this
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, help_heading = "Limits")]
+    head_timeout: Duration,
     /// The largest event
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, help_heading = "Limits")]
     max_payload: usize,
@@ -257,7 +261,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error + Send + Sync>> {
     // then takes a second buffer of 8 KiB. Nothing here has to be asked whether it is ready.
     let service =
         hyper::service::service_fn(move |request| LongPoll::clone(&service).call(request));
-    let http = http();
+    let http = http(options.head_timeout);
     let connections = GracefulShutdown::new();
     // Closed with the listener: who has not said a word by then has nothing to lose.
     let (opened, open) = watch::channel(());
@@ -320,12 +324,12 @@ struct Http {
     http2: http2::Builder<TokioExecutor>,
 }
 
-fn http() -> Http {
+fn http(head_timeout: Duration) -> Http {
     let mut http1 = http1::Builder::new();
     let mut http2 = http2::Builder::new(TokioExecutor::new());
-    // The timer is for hyper's limit of 30 seconds on reading a request's header, or waiting for
-    // the next one. It does not run while a poll is parked.
-    http1.timer(TokioTimer::new());
+    // It does not run while a poll is parked.
+    let head_timeout = (!head_timeout.is_zero()).then_some(head_timeout);
+    http1.timer(TokioTimer::new()).header_read_timeout(head_timeout);
     // hyper allows 200, but a proxy may bring the polls of all its clients over one connection. A
     // peer that is gone without a word is found by pings, since its polls say nothing.
     http2
@@ -430,15 +434,13 @@ impl Site {
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Result<Response<ReplyBody>, Infallible> {
-        let (mut parts, body) = request.into_parts();
-        Ok(match (parts.uri.path(), &parts.method) {
+        Ok(match (request.uri().path(), request.method()) {
             ("/stats", &Method::GET | &Method::HEAD) => self.stats(),
             ("/stats", _) => not_allowed("GET, HEAD"),
             ("/events", _) => not_allowed("GET"),
-            (_, &Method::POST) => {
-                self.publish.clone().call(Request::from_parts(parts, body)).await?
-            }
+            (_, &Method::POST) => self.publish.clone().call(request).await?,
             _ => {
+                let mut parts = request.into_parts().0;
                 // The route only knows polls: what would this be, were it one?
                 let method = std::mem::replace(&mut parts.method, Method::GET);
                 match (self.channels.route(&parts), method) {

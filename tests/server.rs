@@ -402,6 +402,21 @@ fn a_request_that_never_ends_does_not_keep_the_server() {
 }
 
 #[test]
+fn a_head_that_never_ends_is_cut_and_a_longer_poll_is_not() {
+    let server = start(&["--head-timeout", "1"]);
+    let mut parked = server.asking("/events/a?wait=2", "");
+    let mut stuck = server.connect();
+    stuck.write(b"GET /events/a HTTP/1.1\r\nhost: ");
+    stuck.assert_closed();
+    assert_eq!(parked.answer().status, 200);
+    // Nor is it too late for its next one.
+    assert_eq!(parked.get("/stats").status, 200);
+
+    let patient = start(&["--head-timeout", "0"]);
+    assert_eq!(patient.connect().get("/stats").status, 200);
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     let server = start(&["--drain", "3600"]);
     let mut kept = server.connect();

@@ -19,7 +19,7 @@ const SILENCE: Duration = Duration::from_millis(200);
 
 /// Events delivered a second, and what went wrong with them.
 pub(crate) fn bursts(contender: &Contender, scale: &Scale) -> Vec<(&'static str, f64)> {
-    let [rate, wrong, served, busy] = measure(&contender.start_for("json"), scale);
+    let [rate, wrong, served, busy] = measure(&contender.start_with(&["--reply", "json"]), scale);
     let mut figures = vec![
         ("bursts", rate),
         ("lost, doubled or out of order", wrong),
@@ -27,7 +27,7 @@ pub(crate) fn bursts(contender: &Contender, scale: &Scale) -> Vec<(&'static str,
         ("the load's core in bursts", busy),
     ];
     if contender.kind == Kind::Example {
-        let [rate, wrong, served, busy] = measure(&contender.start_for("raw"), scale);
+        let [rate, wrong, served, busy] = measure(&contender.start(), scale);
         figures.extend([
             ("bursts, an event an answer", rate),
             ("lost of these", wrong),

@@ -69,18 +69,18 @@ fn build() -> PathBuf {
 impl Contender {
     /// Starts it with one event an answer, as the rivals have it.
     pub(crate) fn start(&self) -> Server {
-        self.start_for("raw")
+        self.start_with(&["--reply", "raw"])
     }
 
-    /// Starts it on core 0; the caller is on core 1 afterwards.
-    pub(crate) fn start_for(&self, reply: &str) -> Server {
+    /// Starts it on core 0, the example with these options; the caller is on core 1 afterwards.
+    pub(crate) fn start_with(&self, options: &[&str]) -> Server {
         pin(0);
         let mut command = Command::new(&self.program);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut configuration = None;
         match self.kind {
             Kind::Example => {
-                command.args(["--listen", "127.0.0.1:0", "--threads", "1", "--reply", reply]);
+                command.args(["--listen", "127.0.0.1:0", "--threads", "1"]).args(options);
                 command.args(["--hold", "600", "--max-hold", "600", "--jitter", "0"]);
             }
             Kind::Axum => {

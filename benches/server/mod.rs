@@ -66,7 +66,7 @@ const SCENARIOS: [(&str, Scenario); 6] = [
     ("timeouts", timeouts::timeouts),
 ];
 
-const ROWS: [Row; 20] = [
+const ROWS: [Row; 22] = [
     Row::new("parked HTTP/1 poll", "bytes", Bar::AtMost(10_500.0)),
     Row::new("the same after answers", "bytes", Bar::AtMost(10_500.0)),
     Row::new("parked HTTP/2 stream", "bytes", Bar::AtMost(1_750.0)),
@@ -84,6 +84,8 @@ const ROWS: [Row; 20] = [
     Row::new("the load's core with these", "% busy", Bar::None),
     Row::new("unicast at 2,000/s", "µs of CPU", Bar::AtMostThatOf(Kind::Axum)),
     Row::new("from POST to answer, p50", "µs", Bar::None),
+    Row::new("unicast, heads may take for ever", "µs of CPU", Bar::AtMostThatOf(Kind::Axum)),
+    Row::new("then from POST to answer, p50", "µs", Bar::None),
     Row::new("earliest timeout", "ms late", Bar::AtLeast(0.0)),
     Row::new("timeout, p50", "ms late", Bar::None),
     Row::new("timeout, p99", "ms late", Bar::AtMost(2.0)),
