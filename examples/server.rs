@@ -127,8 +127,8 @@ struct Options {
     /// The longest channel name
     #[arg(long, value_name = "BYTES", default_value_t = 256, help_heading = "Limits")]
     max_name_bytes: usize,
-    /// How long a connection may take for a request's head, or be idle; 0 for as long as it likes,
-    /// behind a proxy that sees to this
+    /// How long a client may take for its first word, and on HTTP/1 for the head of each request,
+    /// counted from the last answer; 0 for as long as it likes, behind a proxy that sees to this
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, help_heading = "Limits")]
     head_timeout: Duration,
     /// The largest event
@@ -237,7 +237,7 @@ fn raise_open_files(max_waits: usize) {
     }
 }
 
-/// How long a client may say nothing before its first request, or to a ping.
+/// How long an HTTP/2 client may say nothing before it is pinged, and to that.
 const SILENCE: Duration = Duration::from_secs(30);
 
 async fn serve(options: Options) -> Result<(), Box<dyn Error + Send + Sync>> {
@@ -261,7 +261,8 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error + Send + Sync>> {
     // then takes a second buffer of 8 KiB. Nothing here has to be asked whether it is ready.
     let service =
         hyper::service::service_fn(move |request| LongPoll::clone(&service).call(request));
-    let http = http(options.head_timeout);
+    let head_timeout = Some(options.head_timeout).filter(|limit| !limit.is_zero());
+    let http = http(head_timeout);
     let connections = GracefulShutdown::new();
     // Closed with the listener: who has not said a word by then has nothing to lose.
     let (opened, open) = watch::channel(());
@@ -273,10 +274,11 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error + Send + Sync>> {
         };
         let (http, service) = (http.clone(), service.clone());
         let (watcher, mut open) = (connections.watcher(), open.clone());
+        let first_word = head_timeout.unwrap_or(Duration::MAX);
         tokio::spawn(async move {
             let is_http2 = tokio::select! {
                 biased;
-                is_http2 = timeout(SILENCE, is_http2(&client)) => is_http2,
+                is_http2 = timeout(first_word, is_http2(&client)) => is_http2,
                 _ = open.changed() => return,
             };
             let Ok(Ok(is_http2)) = is_http2 else { return };
@@ -324,11 +326,10 @@ struct Http {
     http2: http2::Builder<TokioExecutor>,
 }
 
-fn http(head_timeout: Duration) -> Http {
+fn http(head_timeout: Option<Duration>) -> Http {
     let mut http1 = http1::Builder::new();
     let mut http2 = http2::Builder::new(TokioExecutor::new());
-    // It does not run while a poll is parked.
-    let head_timeout = (!head_timeout.is_zero()).then_some(head_timeout);
+    // This does not run while a poll is parked.
     http1.timer(TokioTimer::new()).header_read_timeout(head_timeout);
     // hyper allows 200, but a proxy may bring the polls of all its clients over one connection. A
     // peer that is gone without a word is found by pings, since its polls say nothing.

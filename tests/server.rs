@@ -405,15 +405,28 @@ fn a_request_that_never_ends_does_not_keep_the_server() {
 fn a_head_that_never_ends_is_cut_and_a_longer_poll_is_not() {
     let server = start(&["--head-timeout", "1"]);
     let mut parked = server.asking("/events/a?wait=2", "");
-    let mut stuck = server.connect();
+    // Ends long before the server's own 30 seconds.
+    let _witness = server.asking("/events/b?wait=20", "");
+    let (mut silent, mut stuck) = (server.connect(), server.connect());
     stuck.write(b"GET /events/a HTTP/1.1\r\nhost: ");
     stuck.assert_closed();
+    silent.assert_closed();
     assert_eq!(parked.answer().status, 200);
+    assert_eq!(server.stats()["parked"], 1);
     // Nor is it too late for its next one.
     assert_eq!(parked.get("/stats").status, 200);
+}
 
-    let patient = start(&["--head-timeout", "0"]);
-    assert_eq!(patient.connect().get("/stats").status, 200);
+#[test]
+fn without_a_head_timeout_a_head_may_take_its_time() {
+    let server = start(&["--head-timeout", "0"]);
+    let (mut silent, mut slow) = (server.connect(), server.connect());
+    slow.write(b"GET /stats HTTP/1.1\r\nhost: ");
+    // Meanwhile a second passes.
+    assert_eq!(server.connect().get("/events/a?wait=1").status, 200);
+    slow.write(b"test\r\n\r\n");
+    assert_eq!(slow.answer().status, 200);
+    assert_eq!(silent.get("/stats").status, 200);
 }
 
 #[test]

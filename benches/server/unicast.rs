@@ -22,7 +22,7 @@ pub(crate) fn unicast(contender: &Contender, scale: &Scale) -> Vec<(&'static str
             let server = contender.start_with(&["--reply", "raw", "--head-timeout", "0"]);
             Some(measure(&server, scale))
         }
-        // It is.
+        // It has no limit anyway.
         Kind::Axum => Some([spent, late]),
         Kind::Nchan => None,
     };

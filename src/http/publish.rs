@@ -211,11 +211,7 @@ impl Upload {
             Ok(published) => {
                 let code =
                     if published.woken > 0 { StatusCode::CREATED } else { StatusCode::ACCEPTED };
-                let woken = published.woken.to_string();
-                let text = published.cursor.with_text(|cursor| {
-                    [r#"{"cursor":""#, cursor, r#"","woken":"#, &woken, "}"].concat()
-                });
-                json_text(code, "application/json", text)
+                stored(code, published.cursor, &format!(r#","woken":{}"#, published.woken))
             }
             Err(error) => not_published(&self.hub, error),
         })
@@ -241,8 +237,10 @@ fn not_appended(hub: &Hub, error: &AppendError) -> Response<ReplyBody> {
     }
 }
 
-fn appended(cursor: Cursor) -> Response<ReplyBody> {
-    json_text(StatusCode::CREATED, "application/json", format!(r#"{{"cursor":"{cursor}"}}"#))
+/// Where an event is, and what else there is to say of it, as further members of a JSON object.
+fn stored(code: StatusCode, cursor: Cursor, more: &str) -> Response<ReplyBody> {
+    let text = cursor.with_text(|cursor| [r#"{"cursor":""#, cursor, r#"""#, more, "}"].concat());
+    json_text(code, "application/json", text)
 }
 
 pin_project! {
@@ -291,7 +289,7 @@ impl<B: Body> Future for PublishFuture<B> {
                 }
             },
             KindProjection::Appending { hub, appending } => match ready!(appending.poll(cx)) {
-                Ok(cursor) => appended(cursor),
+                Ok(cursor) => stored(StatusCode::CREATED, cursor, ""),
                 Err(error) => not_appended(hub, &error),
             },
             KindProjection::Ready { response } => match response.take() {
