@@ -411,7 +411,9 @@ mod tests {
     #[test]
     fn a_payload_counts_in_the_form_that_a_json_reply_holds() {
         let every: String = (0..256_u32).filter_map(char::from_u32).collect();
-        for text in ["", "plain \u{e9}", "a \"quote\"\n", "\u{1}\u{1f}\u{7f}", "\\", &every] {
+        let long = "\u{1}".repeat(1_000);
+        for text in ["", "plain \u{e9}", "a \"quote\"\n", "\u{1}\u{1f}\u{7f}", "\\", &every, &long]
+        {
             let held = serde_json::to_string(text).map(|json| json.len() - 2);
             let held = held.map(|held| if held == text.len() { 0 } else { held });
             assert_eq!(held.ok(), Some(Event::new(text.to_owned()).transcoded()), "{text:?}");

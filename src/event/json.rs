@@ -37,6 +37,10 @@ const MAX_LEVELS: usize = 124;
 
 /// What stands before the bracket that opens one level too many, in what is known to be JSON.
 fn too_deep(json: &[u8]) -> Option<&[u8]> {
+    // Most have fewer brackets than that, which is sooner found out.
+    if sum(json, |byte| matches!(byte, b'[' | b'{').into()) <= MAX_LEVELS {
+        return None;
+    }
     let (mut level, mut is_string, mut is_escaped) = (0_usize, false, false);
     let place = json.iter().position(|byte| {
         match byte {
@@ -56,21 +60,33 @@ fn too_deep(json: &[u8]) -> Option<&[u8]> {
 /// The length of a payload as a string in JSON, without the quotes, or as base64 if it is no text;
 /// zero for text that needs no escapes.
 pub(super) fn transcoded(payload: &[u8]) -> usize {
-    let Ok(text) = std::str::from_utf8(payload) else { return payload.len().div_ceil(3) * 4 };
-    if !payload.chunks(64).any(has_escapes) {
+    // Most texts are ASCII, which is sooner found out.
+    if !payload.is_ascii() && std::str::from_utf8(payload).is_err() {
+        return payload.len().div_ceil(3) * 4;
+    }
+    if !payload.chunks(FEW).any(has_escapes) {
         return 0;
     }
-    let escapes = text.bytes().map(|byte| match byte {
+    let longer = |byte| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 1,
-        0..0x20 => "u0000".len(),
+        // `u` and four digits.
+        0..0x20 => 5,
         _ => 0,
-    });
-    text.len() + escapes.sum::<usize>()
+    };
+    payload.len() + sum(payload, longer)
 }
 
-/// Looks at every byte without a branch, so that many are looked at together.
-fn has_escapes(chunk: &[u8]) -> bool {
-    chunk.iter().fold(false, |any, &byte| any | (byte < 0x20) | (byte == b'"') | (byte == b'\\'))
+/// Bytes that are looked at together, without a branch.
+const FEW: usize = 32;
+
+fn has_escapes(few: &[u8]) -> bool {
+    few.iter().fold(false, |any, &byte| any | (byte < 0x20) | (byte == b'"') | (byte == b'\\'))
+}
+
+/// The sum of what each byte is worth, 5 at most: that of a few fits into a byte.
+fn sum(bytes: &[u8], worth: impl Fn(u8) -> u8) -> usize {
+    let few = |few: &[u8]| few.iter().map(|&byte| worth(byte)).sum::<u8>();
+    bytes.chunks(FEW).map(few).map(usize::from).sum()
 }
 
 /// Any JSON value, read and thrown away. Unlike serde's `IgnoredAny` it reads every string and
