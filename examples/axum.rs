@@ -62,7 +62,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (Options { listen }, hub) = (Options::parse(), Hub::new());
     let app = App { hub: hub.clone(), jobs: Arc::default(), started: Instant::now() };
 
-    // The prefixes keep their channels apart in one hub.
+    // The prefixes keep their channels apart in one hub. `/events` has none, and would reach all.
     let events = PathRoute::new("/events/{channel}")?;
     let inboxes = PathRoute::new("/inbox/{user}")?.prefix("inbox:");
     let jobs = PathRoute::new("/jobs/{id}")?.prefix("job:");
@@ -94,7 +94,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(axum::serve(listener, router).with_graceful_shutdown(shutdown).await?)
 }
 
-/// Inboxes are read where somebody looks who reads them.
+/// Inboxes are read where somebody looks who reads them, and not as `/events/inbox:ann`.
 fn public(events: &PathRoute, parts: &Parts) -> Routed {
     match events.route(parts) {
         Routed::Poll(channel) if channel.as_str().starts_with("inbox:") => {
@@ -118,7 +118,7 @@ async fn inbox(
     let (poll, channel) = (poll?, Channel::new(format!("inbox:{user}")).map_err(invalid)?);
     let cursor = app.hub.cursor(); // the position first, then the look: nothing in between is missed
     let unread = Json(json!({ "unread": 0 }));
-    let hold = Hold::new([channel]).since(cursor).poll(&poll).supersede_by(user);
+    let hold = Hold::new([channel]).since(cursor).poll(&poll);
     Ok(([("x-handler", "inbox")], hold, unread).into_response())
 }
 

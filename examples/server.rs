@@ -90,7 +90,7 @@ struct Options {
     /// How long a poll is held that does not say
     #[arg(long, value_name = "SECONDS", default_value = "25", value_parser = seconds)]
     hold: Duration,
-    /// The longest hold that a poll can ask for
+    /// The longest hold that a poll can ask for; not less than --hold
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     max_hold: Duration,
     /// Shorten each hold at random by up to this, so that polls do not end together

@@ -59,7 +59,7 @@
 //! # async fn follow() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
 //! let uri = "http://127.0.0.1:3000/events".parse()?;
-//! let mut events = Subscription::new(uri).channel("game:42").over(client);
+//! let mut events = Subscription::new(uri).channel_in_path("game:42").over(client);
 //! while let Some(received) = events.next().await {
 //!     if let Received::Event(event) = received? {
 //!         let chess_move: serde_json::Value = event.json()?;

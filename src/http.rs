@@ -26,8 +26,8 @@
 //! | channel deleted | 410, naming it in `longpoll-channel` | the same |
 //! | superseded by a newer poll, or its channel touched | as timed out | the same |
 //! | drained while parked | as timed out; `connection: close` on HTTP/1 | the same |
-//! | refused: draining, or a limit | 503, `retry-after` | the same |
-//! | malformed cursor, wait, channel, body | 400, naming the field | the same |
+//! | refused: draining, or a limit that may have room later | 503, `retry-after` | the same |
+//! | malformed cursor, wait, channel, body; too many channels, too long a name | 400, naming the field | the same |
 //!
 //! Every answer has `longpoll-cursor`, `cache-control: no-store` and
 //! `x-content-type-options: nosniff`. One only has no cursor: the 400 for a malformed cursor, since
@@ -57,7 +57,7 @@
 //!
 //! If the response is gRPC (`content-type: application/grpc`), so is what takes its place: a payload
 //! becomes a message with status 0 in the trailers; a deleted channel is `NOT_FOUND`, a drain
-//! `UNAVAILABLE` (with `grpc-retry-pushback-ms`), a limit `RESOURCE_EXHAUSTED`, and a poll that can
+//! `UNAVAILABLE`, a limit `RESOURCE_EXHAUSTED` (both with `grpc-retry-pushback-ms`), and a poll that can
 //! never be held `INVALID_ARGUMENT`, all without a body. `longpoll-cursor`, `longpoll-channel` and
 //! `longpoll-gap` are metadata. A hold ends some time before the call's `grpc-timeout` does
 //! ([`LongPollLayer::grpc_margin`]), so that no timer turns the answer into an error. Timeouts

@@ -112,7 +112,8 @@ impl Wait {
         self
     }
 
-    /// The most events in one batch; zero counts as one. Default: the hub's `max_batch_events`.
+    /// The most events in one batch; zero counts as one. Default: the hub's `max_batch_events`, which
+    /// is no limit to this; `max_batch_bytes` is.
     pub fn max_events(mut self, max: usize) -> Self {
         self.set_max_events(max);
         self

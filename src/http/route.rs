@@ -171,6 +171,11 @@ impl PathRoute {
 
     /// Puts this before the name in every request, so that several routes share a hub and not their
     /// channels: `/inbox/ann` is the channel `inbox:ann` with the prefix `inbox:`. Default: empty.
+    ///
+    /// Answers name the channel as the hub does, with the prefix. A prefix is no lock: a route
+    /// without one reaches every channel of the hub, `/events/inbox:ann` the same one. So either all
+    /// routes have one, or what only some may read is in a hub of its own, or is looked after by
+    /// who decides what may be read.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();

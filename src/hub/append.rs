@@ -111,7 +111,9 @@ impl Future for Appending {
 pub enum AppendError {
     /// It is beyond a limit of this hub. It is not in the log.
     Refused(PublishError),
-    /// As many entries as may be are on their way to the log. It is not in the log.
+    /// As many entries as may be are on their way to the log. It is not in the log. A
+    /// [`PublishService`](crate::PublishService) then answers 503; a
+    /// [`Publisher`](crate::backplane::Publisher) waits instead.
     Busy,
     /// The log could not be asked, or did not answer. It may be in the log or not; trying again with
     /// the same id stores it once.

@@ -71,8 +71,9 @@ impl HubBuilder {
         /// How many events a channel keeps. Default: 1,000; zero counts as one, more than
         /// 4,294,967,295 as that. The oldest go.
         history_events: usize;
-        /// How many bytes a channel keeps: payloads, content types, and
-        /// [`Event::OVERHEAD_BYTES`](crate::Event::OVERHEAD_BYTES) for each event. Default: 4 MiB.
+        /// How many bytes a channel keeps: payloads, content types,
+        /// [`Event::OVERHEAD_BYTES`](crate::Event::OVERHEAD_BYTES) for each event, and what is told
+        /// there of payloads that are neither JSON nor plain text. Default: 4 MiB.
         /// The oldest go; the newest is kept whatever it weighs.
         history_bytes: usize;
         /// How long a channel keeps an event. Default: one hour; at least a millisecond, at most a

@@ -58,6 +58,7 @@ pub struct Server {
 
 struct Shared {
     hub: Mutex<Hub>,
+    prefix: &'static str,
     faults: Mutex<(usize, Faults)>,
     polls: Mutex<Vec<(Instant, String)>>,
     late: Notify,
@@ -70,8 +71,14 @@ impl Server {
     }
 
     pub async fn with(hub: HubBuilder) -> Self {
+        Self::with_prefix(hub, "").await
+    }
+
+    /// A server that puts this before the names of channels.
+    pub async fn with_prefix(hub: HubBuilder, prefix: &'static str) -> Self {
         let shared = Arc::new(Shared {
             hub: Mutex::new(hub.build().unwrap()),
+            prefix,
             faults: Mutex::new((0, Box::new(|_, _| None))),
             polls: Mutex::default(),
             late: Notify::new(),
@@ -215,7 +222,8 @@ async fn events(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
 
 async fn forward(shared: &Shared, request: Request<Body>) -> Response<Body> {
     let hub = shared.hub.lock().unwrap().clone();
-    let layer = LongPollLayer::new(hub, PathRoute::new("/events").unwrap()).reply(Reply::Json);
+    let route = PathRoute::new("/events").unwrap().prefix(shared.prefix);
+    let layer = LongPollLayer::new(hub, route).reply(Reply::Json);
     let nothing = tower::service_fn(|_: Request<Body>| {
         ready(Ok::<_, Infallible>(Response::new(Body::from("not a poll"))))
     });

@@ -1,7 +1,7 @@
 //! Tabs that share a poll.
 
 use serde_json::{Value, json};
-use tower_longpoll::Channel;
+use tower_longpoll::{Channel, Hub};
 use tower_longpoll_browser::{Browser, wait_until};
 
 use crate::{
@@ -279,6 +279,63 @@ async fn a_channel_that_is_deleted_ends_its_own_tabs_only() {
     server.hub().delete(&Channel::new("b").unwrap());
     two.ends("one", 410).await;
     server.publish("a", [1]);
+    one.hears_all("one", [1]).await;
+}
+
+#[tokio::test]
+async fn tabs_that_know_of_a_prefix_share_one_poll() {
+    let server = Server::with_prefix(Hub::builder(), "chat:").await;
+    let browser = Browser::start().await;
+    let (one, two) = (open(&browser, &server).await, open(&browser, &server).await);
+    one.listen("one", json!({ "channels": ["a", "b"], "prefix": "chat:" })).await;
+    two.listen("one", json!({ "channels": ["b"], "prefix": "chat:" })).await;
+    server.parks_one_of(&["a", "b"]).await;
+    for number in 0..10 {
+        server.publish(["chat:a", "chat:b"][number % 2], [number as u64]);
+    }
+    one.hears_all("one", 0..10).await;
+    two.hears_all("one", (0..10).filter(|number| number % 2 == 1)).await;
+    server.parks_one_of(&["a", "b"]).await;
+    server.hub().delete(&Channel::new("chat:a").unwrap());
+    one.ends("one", 410).await;
+    server.publish("chat:b", [11]);
+    two.hears_all("one", [1, 3, 5, 7, 9, 11]).await;
+}
+
+#[tokio::test]
+async fn tabs_that_do_not_know_of_a_prefix_hear_all() {
+    let server = Server::with_prefix(Hub::builder(), "chat:").await;
+    let browser = Browser::start().await;
+    let pages = tabs(&browser, &server, 2).await;
+    server.publish("chat:a", [0]);
+    for page in &pages {
+        page.hears_all("one", [0]).await;
+    }
+    // Each for itself from now on.
+    server.parks(2).await;
+    server.publish("chat:a", [1, 2]);
+    for page in &pages {
+        page.hears_all("one", [0, 1, 2]).await;
+        page.is_clean().await;
+    }
+    server.parks(2).await;
+    server.hub().delete(&Channel::new("chat:a").unwrap());
+    for page in &pages {
+        page.ends("one", 410).await;
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_channel_whose_name_has_an_unknown_prefix_ends_its_own_tabs_only() {
+    let server = Server::with_prefix(Hub::builder(), "chat:").await;
+    let browser = Browser::start().await;
+    let (one, two) = (open(&browser, &server).await, open(&browser, &server).await);
+    one.listen("one", on(&["a"])).await;
+    two.listen("one", on(&["a", "b"])).await;
+    one.settles(&server, 2).await;
+    server.hub().delete(&Channel::new("chat:b").unwrap());
+    two.ends("one", 410).await;
+    server.publish("chat:a", [1]);
     one.hears_all("one", [1]).await;
 }
 

@@ -1,6 +1,7 @@
 /**
  * Events of a server of tower-longpoll in a browser, as an async iterator. No dependencies, no
- * build step: this file, and `shared.js` beside it.
+ * build step: this file, and `shared.js` beside it. The server answers with `Reply::Json`, and takes
+ * channels from the query (`PathRoute::new("/events")`), unless the URL says the channel.
  *
  *     import { poll } from "./longpoll.js";
  *     for await (const event of poll("/events", { channels: ["news"], cursor, signal })) {
@@ -18,6 +19,7 @@
  *   `retry-after` says, and at once when the network is back or the tab is looked at again.
  * - All tabs of a browser share one poll of a URL, where there are BroadcastChannel and Web Locks.
  *   `shared.js` tells how. The tabs must be the same to the server: with `headers` none is shared.
+ *   Nor is one whose answers have other names than were asked for, but for the `prefix`.
  *
  * @typedef {object} Event
  * @property {string} channel
@@ -29,6 +31,8 @@
  * @typedef {{ gap: true, cursor: string }} Gap
  * @typedef {object} Options
  * @property {string[]} [channels] may be left out if the URL says it
+ * @property {string} [prefix] what the server puts before each of them (`PathRoute::prefix`); events
+ *   have it in their `channel`
  * @property {string} [cursor] where to go on
  * @property {AbortSignal} [signal]
  * @property {number} [wait] seconds that the server may hold a poll; 25 by default
@@ -48,13 +52,13 @@ const MOST_PAUSE = 30; // seconds
  * @returns {AsyncGenerator<Event | Gap, void, void>}
  */
 export async function* poll(url, options = {}) {
-  const { channels = [], cursor, headers, share = !headers, onstate } = options;
+  const { channels = [], prefix = "", cursor, headers, share = !headers, onstate } = options;
   const wait = Math.max(1, options.wait ?? 25);
   const [stop, target] = [new AbortController(), new URL(url, globalThis.location?.href)];
   const signal = options.signal ? AbortSignal.any([stop.signal, options.signal]) : stop.signal;
   /** @type {string} */ let state;
   const tell = (next) => next !== state && onstate?.((state = next));
-  const me = { target, headers, channels, cursor, wait, signal, tell, pace: { hasty: 0 } };
+  const me = { target, headers, channels, prefix, cursor, wait, signal, tell, pace: { hasty: 0 } };
   const canShare = share && channels.length > 0 && channels.length <= MOST_CHANNELS
     && globalThis.BroadcastChannel && globalThis.navigator?.locks;
   globalThis.addEventListener?.("offline", () => tell("offline"), { signal });

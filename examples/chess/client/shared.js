@@ -19,6 +19,9 @@
  * is stolen. If the shared poll is refused, all poll by themselves for a while, and whoever has the
  * bad channel finds that out alone. Only a 410 is told once and to one poll: it ends the tabs of the
  * channel that it names.
+ *
+ * Whose event is whose, only its channel tells. If an answer has a name that nobody has asked for,
+ * all poll by themselves from then on.
  */
 
 /** Channels of one poll, by the server's default. */
@@ -30,8 +33,8 @@ const MOST_KEPT = 1_000; // messages that a tab has not come to yet
 /** Yields what the leader hands round; becomes the leader when there is none. */
 export async function* together(me, tools) {
   const { alone, isEmpty, onWake, sleep, take } = tools;
-  const { signal, channels } = me;
-  const [name, id] = [`longpoll 1 ${me.target}`, crypto.randomUUID()];
+  const { signal, channels } = me, names = named(me, channels);
+  const [name, id] = [`longpoll 1 ${me.target}${me.prefix && ` ${me.prefix}`}`, crypto.randomUUID()];
   // Held as long as this caller listens, so that the leader notices when it goes, however it goes.
   await new Promise((held, failed) => {
     const listening = () => (held(), sleep(Infinity, signal));
@@ -63,9 +66,10 @@ export async function* together(me, tools) {
     quiet = message.quiet;
     if (message.state) me.tell(message.state);
     if (message.kind === "refused") {
-      apart = Date.now() + APART * 1_000;
-      const { status, channel } = message;
-      if (status === 410 && channels.includes(channel))
+      const { status, channel, isStrange } = message;
+      apart = isStrange ? Infinity : Date.now() + APART * 1_000;
+      const isMine = isStrange ? channels.some((one) => channel.endsWith(one)) : names.includes(channel);
+      if (status === 410 && isMine)
         throw Object.assign(new Error(message.detail), { status, channel });
     }
     return message.kind || message.gap ? undefined : message;
@@ -99,7 +103,7 @@ export async function* together(me, tools) {
       if (message?.leader !== leader) continue rounds;
       if (!message.events) continue;
       if (message.number !== ++number) continue rounds;
-      const isNew = ({ channel, id }) => channels.includes(channel) && !known.has(id);
+      const isNew = ({ channel, id }) => names.includes(channel) && !known.has(id);
       yield* take(me, message.events.filter(isNew));
       isSettled ||= hasPassed(message);
       if (!isSettled) continue;
@@ -108,6 +112,9 @@ export async function* together(me, tools) {
     }
   }
 }
+
+/** As the server names them. */
+const named = ({ prefix }, channels) => channels.map((channel) => prefix + channel);
 
 /** Polls for all tabs, as long as this one holds the lock. */
 async function lead(me, { ask, isEmpty, sleep, MARGIN, MOST_PAUSE }, name, stop) {
@@ -146,16 +153,20 @@ async function lead(me, { ask, isEmpty, sleep, MARGIN, MOST_PAUSE }, name, stop)
       await sleep(Infinity, signal);
       continue;
     }
-    const wait = isAsked ? 0 : me.wait;
+    const wait = isAsked ? 0 : me.wait, names = named(me, channels);
+    const isStrange = (channel) => !names.includes(channel);
     [isQuick, isAsked] = [isAsked, false];
     try {
       const answer = await ask({ ...me, channels, cursor, wait, signal, tell });
+      const strange = answer.events.map(({ channel }) => channel).find(isStrange);
+      if (strange !== undefined) throw Object.assign(new Error(), { channel: strange });
       post({ ...answer, state: "connected", number: ++number, beats });
       isAsked ||= wait === 0 && !isEmpty(answer);
       cursor = answer.cursor;
     } catch (error) {
       if (signal.aborted) continue;
-      post({ kind: "refused", channel: error.channel, status: error.status, detail: error.message });
+      const { channel, status, message: detail } = error;
+      post({ kind: "refused", channel, status, detail, isStrange: !!channel && isStrange(channel) });
       members.clear();
       cursor = undefined;
     }
