@@ -45,10 +45,10 @@ use bytes::Bytes;
 use clap::Parser;
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE},
 };
 use hyper::{
-    body::Incoming,
+    body::{Body, Incoming},
     server::conn::{http1, http2},
 };
 use hyper_util::{
@@ -58,6 +58,7 @@ use hyper_util::{
 use mimalloc::MiMalloc;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::{
+    io::Interest,
     net::{TcpListener, TcpSocket, TcpStream},
     runtime::{self, Handle},
     signal::unix::{Signal, SignalKind, signal},
@@ -307,15 +308,19 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error + Send + Sync>> {
 /// time.
 async fn is_http2(client: &TcpStream) -> io::Result<bool> {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    let mut start = [0; PREFACE.len()];
+    let (mut start, mut pause) = ([0; PREFACE.len()], Duration::from_millis(10));
     loop {
         let length = client.peek(&mut start).await?;
         let said = start.get(..length).unwrap_or_default();
         if said.is_empty() || said == PREFACE || !PREFACE.starts_with(said) {
             return Ok(said == PREFACE);
         }
+        if client.ready(Interest::READABLE).await?.is_read_closed() {
+            return Ok(false);
+        }
         // A client that hesitates: to peek again would show the same at once.
-        sleep(Duration::from_millis(10)).await;
+        sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
     }
 }
 
@@ -436,7 +441,8 @@ impl Site {
         request: Request<Incoming>,
     ) -> Result<Response<ReplyBody>, Infallible> {
         Ok(match (request.uri().path(), request.method()) {
-            ("/stats", &Method::GET | &Method::HEAD) => self.stats(),
+            ("/stats", &Method::GET) => self.stats(),
+            ("/stats", &Method::HEAD) => without_body(self.stats()),
             ("/stats", _) => not_allowed("GET, HEAD"),
             ("/events", _) => not_allowed("GET"),
             (_, &Method::POST) => self.publish.clone().call(request).await?,
@@ -477,6 +483,14 @@ impl Site {
         set(&mut response, CACHE_CONTROL, "no-store");
         response
     }
+}
+
+/// The answer to a `HEAD`, which says what a `GET` would be answered. On HTTP/2 hyper sees to nothing.
+fn without_body(mut response: Response<ReplyBody>) -> Response<ReplyBody> {
+    if let Some(length) = std::mem::take(response.body_mut()).size_hint().exact() {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    response
 }
 
 fn empty(status: StatusCode) -> Response<ReplyBody> {

@@ -88,8 +88,8 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// [`EventError::NotSerializable`] when `value` has no form in JSON, or one of more than 124
-    /// levels.
+    /// [`EventError::NotSerializable`] when `value` has no form in JSON, or one that [`Event::typed`]
+    /// refuses: of more than 124 levels, or with text of its own that is no valid JSON.
     #[cfg(feature = "json")]
     pub fn json<T: serde_core::Serialize + ?Sized>(value: &T) -> Result<Self, EventError> {
         let payload = json::serialize(value)?;
@@ -422,6 +422,21 @@ mod tests {
             assert_eq!(Event::new(vec![0xff; bytes]).transcoded(), bytes.div_ceil(3) * 4);
         }
         assert_eq!(Event::typed("\"\\n\"", "application/json").map(|e| e.transcoded()), Ok(0));
+    }
+
+    /// The feature has serde_json's `RawValue`.
+    #[cfg(feature = "client")]
+    #[test]
+    fn a_value_cannot_bring_json_that_is_none() {
+        fn raw(text: &str) -> Result<Event, EventError> {
+            let text = text.to_owned();
+            let raw = serde_json::value::RawValue::from_string(text).expect("it passes for JSON");
+            Event::json(&raw)
+        }
+        assert!(raw("[1.5]").is_ok());
+        for bad in ["1e999", "\"\\ud800\""] {
+            assert!(matches!(raw(bad), Err(EventError::NotSerializable { .. })), "{bad}");
+        }
     }
 
     #[cfg(feature = "json")]

@@ -115,7 +115,7 @@ impl Room {
             // A wait whose time is over keeps its permit until its future has seen it.
             Short::Waits => self == Self::Spare,
             Short::Channels => true,
-            Short::Bytes => self == Self::Due,
+            Short::Bytes(_) => self == Self::Due,
             Short::Ahead => false,
         }
     }
@@ -231,18 +231,18 @@ impl Common {
         self.cells.get()?.get(index)?.upgrade()
     }
 
-    /// Counts the bytes of an event that is held instead of others; false if that is too much.
-    fn take_bytes(&self, weight: usize, instead_of: usize) -> bool {
+    /// Counts the bytes of an event that is held instead of others, unless that is too much.
+    fn take_bytes(&self, weight: usize, instead_of: usize) -> Result<(), Short> {
         // In a full history of like events, as many: no line is written that all cores share.
         if weight == instead_of {
-            return true;
+            return Ok(());
         }
-        let fits = |held: usize| {
-            let held = held.checked_add(weight)?.checked_sub(instead_of)?;
-            (held <= self.config.total_history_bytes).then_some(held)
-        };
+        let total = self.config.total_history_bytes;
+        let then = |held: usize| held.saturating_add(weight).saturating_sub(instead_of);
+        let fits = |held: usize| Some(then(held)).filter(|&then| then <= total);
         let held = &self.traffic.history_bytes;
-        held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
+        let taken = held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
+        taken.map(drop).map_err(|held| Short::Bytes(then(held) - total))
     }
 
     /// Makes the bytes of evicted events free again.

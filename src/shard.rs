@@ -55,7 +55,8 @@ pub(crate) struct Ended {
 pub(crate) enum Short {
     Waits,
     Channels,
-    Bytes,
+    /// By so many.
+    Bytes(usize),
     /// Of events: the poll is ahead of its hub.
     Ahead,
 }

@@ -10,7 +10,7 @@ use tokio::{runtime, task::JoinSet};
 use tokio_test::task;
 use tower_longpoll::{Hub, Since, Waited};
 
-use self::common::{MS, Parked, batch, channel, channels, park, pass, publish, settle};
+use self::common::{MS, Parked, ask, batch, channel, channels, park, pass, publish, settle};
 
 fn paced(per_ms: usize) -> Hub {
     Hub::builder().max_releases_per_ms(per_ms).build().unwrap()
@@ -115,6 +115,22 @@ async fn a_hold_that_runs_out_before_its_turn_has_the_event() {
     pass(MS).await;
     assert!(waits[2].is_woken(), "its time is over");
     assert_eq!(payload(answer(&mut waits[2])), "e", "an event that is ready wins");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_does_not_hide_a_deletion_on_its_way() {
+    let hub = paced(1);
+    let mut crowd = crowd(&hub, 3);
+    settle().await;
+    assert!(hub.delete(&channel("c0")));
+    let mut late = park(&hub, &channels(1), hub.cursor());
+    publish(&hub, &channel("c0"), "e");
+    pass(MS * 5).await;
+    for wait in &mut crowd {
+        let Waited::Deleted { cursor, .. } = answer(wait) else { panic!("not told") };
+        assert_eq!(payload(ask(&hub, &channels(1), cursor)), "e");
+    }
+    assert_eq!(payload(answer(&mut late)), "e");
 }
 
 #[tokio::test(start_paused = true)]

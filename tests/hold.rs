@@ -48,7 +48,10 @@ fn own(hold: Hold) -> Response<Full<Bytes>> {
         .header(ETAG, "\"7\"")
         .header("content-type", "text/html")
         .header("cache-control", "private")
+        .header("content-digest", "sha-256=:of the own body:")
+        .header("content-disposition", "attachment")
         .extension(hold)
+        .extension("for who is outside")
         .body(Full::from("own"))
         .unwrap()
 }
@@ -107,7 +110,11 @@ async fn an_event_takes_the_answers_place_and_keeps_what_is_not_about_its_body()
     assert_eq!(headers["content-type"], "text/plain; charset=utf-8");
     assert_eq!(headers["cache-control"], "no-store");
     assert_eq!(headers[CURSOR].to_str().unwrap(), sent.cursor.to_string());
-    assert!(headers.get(ETAG).is_none(), "that of the body that was not sent");
+    for name in ["etag", "content-digest", "content-disposition"] {
+        assert!(headers.get(name).is_none(), "{name} of the body that was not sent");
+    }
+    assert_eq!(response.extensions().get(), Some(&"for who is outside"));
+    assert!(response.extensions().get::<Hold>().is_none());
     assert_eq!(text(response).await, "news");
     assert_eq!(hub.stats().parked, 0);
 }
@@ -310,6 +317,8 @@ async fn what_cannot_wait_is_not_held() {
         let response = assert_ready!(poll.poll(), "{method} {length:?}").unwrap();
         assert_eq!(response.status(), status, "{method} {length:?}");
         assert_eq!(response.headers()["set-cookie"], "seen=1", "what the handler says is kept");
+        let is_refused = status == StatusCode::BAD_REQUEST;
+        assert_eq!(response.headers().contains_key(CURSOR), is_refused, "where it is");
         assert_eq!(hub.stats().parked, 0);
         let text = text(response).await;
         assert!(status != StatusCode::BAD_REQUEST || text.contains(r#""field":"body""#), "{text}");

@@ -11,6 +11,7 @@ use std::{future::poll_fn, net::TcpStream, pin::Pin, process::Command};
 
 use http::{Request, Response};
 use http_body::Body;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::process::{Signal, kill_process};
@@ -132,10 +133,11 @@ fn one_http2_connection_holds_many_polls() {
         tokio::spawn(connection);
         sender
     });
+    let mut sender_of_polls = sender.clone();
     let mut request = |method: &str, body: &str| {
         let uri = format!("http://{}/events/a", server.address);
         let request = Request::builder().method(method).uri(uri).body(body.to_owned()).unwrap();
-        runtime.spawn(sender.send_request(request))
+        runtime.spawn(sender_of_polls.send_request(request))
     };
     let polls: Vec<_> = (0..POLLS).map(|_| request("GET", "")).collect();
     server.until_parked(POLLS);
@@ -148,6 +150,11 @@ fn one_http2_connection_holds_many_polls() {
         assert_eq!((status, &body["events"][0]["data"]), (200, &json!("hello")));
     }
     server.until_parked(0);
+
+    let head = Request::head(format!("http://{}/stats", server.address)).body(String::new());
+    let head = runtime.block_on(sender.send_request(head.unwrap())).unwrap();
+    assert!(head.headers()["content-length"] != "0", "that of the answer to a GET");
+    assert!(runtime.block_on(head.into_body().collect()).unwrap().to_bytes().is_empty());
 
     // A stream that its client resets lets its poll go, and the connection lives on.
     let reset = request("GET", "");
@@ -427,6 +434,15 @@ fn without_a_head_timeout_a_head_may_take_its_time() {
     slow.write(b"test\r\n\r\n");
     assert_eq!(slow.answer().status, 200);
     assert_eq!(silent.get("/stats").status, 200);
+}
+
+#[test]
+fn who_begins_as_http2_and_leaves_is_let_go() {
+    let server = start(&["--head-timeout", "0"]);
+    let mut half = server.connect();
+    half.write(b"P");
+    half.leave_half();
+    half.assert_closed();
 }
 
 #[test]

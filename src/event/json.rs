@@ -10,25 +10,28 @@ use super::EventError;
 pub(super) fn serialize<T: serde_core::Serialize + ?Sized>(value: &T) -> Result<Bytes, EventError> {
     let error = |reason: String| EventError::NotSerializable { reason };
     let written = serde_json::to_vec(value).map_err(|fault| error(fault.to_string()))?;
-    match too_deep(&written) {
-        None => Ok(written.into()),
-        Some(_) => Err(error(format!("more than {MAX_LEVELS} levels"))),
+    if too_deep(&written).is_some() {
+        return Err(error(format!("more than {MAX_LEVELS} levels")));
     }
+    // A value may bring text of its own, as serde_json's `RawValue` does.
+    read(&written).map_err(|fault| error(fault.to_string()))?;
+    Ok(written.into())
 }
 
 pub(super) fn check(payload: &[u8]) -> Result<(), EventError> {
-    match serde_json::from_slice(payload) {
-        Ok(Checked) => {}
-        Err(error) => {
-            return Err(EventError::NotJson { line: error.line(), column: error.column() });
-        }
-    }
+    let fault = |fault: serde_json::Error| (fault.line(), fault.column());
+    read(payload).map_err(fault).map_err(|(line, column)| EventError::NotJson { line, column })?;
     too_deep(payload).map_or(Ok(()), |before| {
         let mut lines = before.rsplit(|&byte| byte == b'\n');
         let column = lines.next().map_or(0, <[u8]>::len) + 1;
         let line = lines.count() + 1;
         Err(EventError::NotJson { line, column })
     })
+}
+
+/// Reads all of it as a client's parser would.
+fn read(payload: &[u8]) -> Result<(), serde_json::Error> {
+    serde_json::from_slice(payload).map(|Checked| ())
 }
 
 /// Three less than common parsers read: that many the reply adds around a payload. One that is

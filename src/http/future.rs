@@ -17,6 +17,7 @@ use super::{
     body::{ReplyBody, ResponseBody},
     endpoint::{Asked, Held, Settings, unread_body},
     hold::{self, Wished, in_place_of},
+    reply::{CURSOR, cursor_value},
 };
 
 pin_project! {
@@ -73,7 +74,9 @@ where
                 return Poll::Ready(Ok(response));
             };
             if asked.has_body {
-                let refusal = settings.replies.invalid(&unread_body());
+                let mut refusal = settings.replies.invalid(&unread_body());
+                let cursor = cursor_value(settings.hub.cursor().unmoved(wish.since));
+                refusal.headers_mut().insert(CURSOR, cursor);
                 let refusal = in_place_of(response, refusal).map(ResponseBody::reply);
                 return Poll::Ready(Ok(refusal));
             }

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, Response,
     header::{
-        ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
-        CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, LAST_MODIFIED,
-        TRANSFER_ENCODING,
+        ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE,
+        CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES,
+        LAST_MODIFIED, TRAILER, TRANSFER_ENCODING,
     },
 };
 use http_body::Body;
@@ -195,16 +195,30 @@ pub(super) const OF_THE_BODY: [HeaderName; 8] = [
     TRANSFER_ENCODING,
 ];
 
+/// Header fields that describe a body, of which a response without one may say what it would be.
+const OF_THE_CONTENT: [HeaderName; 6] = [
+    CONTENT_DISPOSITION,
+    // RFC 1864.
+    HeaderName::from_static("content-md5"),
+    // RFC 9530, and what it takes the place of.
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("digest"),
+    TRAILER,
+];
+
 /// Header fields that say which state of a resource a response shows, and for how long.
 const OF_THE_STATE: [HeaderName; 5] = [AGE, CACHE_CONTROL, CONTENT_LOCATION, ETAG, EXPIRES];
 
-/// A reply with those of the header fields of a response that still make sense.
+/// A reply with the extensions of a response and those of its header fields that still make sense.
 pub(super) fn in_place_of<B>(
     own: Response<B>,
     mut reply: Response<ReplyBody>,
 ) -> Response<ReplyBody> {
-    let mut kept: HeaderMap = own.into_parts().0.headers;
-    for name in OF_THE_BODY.into_iter().chain(OF_THE_STATE) {
+    let own = own.into_parts().0;
+    *reply.extensions_mut() = own.extensions;
+    let mut kept: HeaderMap = own.headers;
+    for name in OF_THE_BODY.into_iter().chain(OF_THE_CONTENT).chain(OF_THE_STATE) {
         kept.remove(name);
     }
     // The reply's own fields replace those of the same name.

@@ -12,7 +12,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use http::{
     HeaderMap, Method, Request, Response, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_TYPE},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
     request::Parts,
 };
 use http_body::Body;
@@ -45,13 +45,15 @@ use crate::{
 /// | not a channel, not a content type, or not the JSON that the content type says | 400 |
 /// | another path / another method | 404 / 405 |
 /// | larger than the hub's `max_payload_bytes`; the rest of the body is not read | 413 |
+/// | heavier, with its text form for JSON replies, than the hub's `total_history_bytes` | 413 |
+/// | another `content-encoding` than `identity`: events have none | 415 |
 /// | the hub is full or closed, or its log is not known to have stored it | 503 with `retry-after` |
 ///
 /// If the hub follows a log, a `POST` may have the header field `idempotency-key`, up to 128 visible
 /// ASCII characters: of those with one key, one is stored. So it is safe to repeat what was answered
 /// with 503, or not at all. Without a log it is ignored.
 ///
-/// Errors are `application/problem+json` (RFC 9457).
+/// Errors but for 404 and 405 are `application/problem+json` (RFC 9457).
 ///
 /// ```
 /// use axum::{Router, body::Body, http::Request, routing::any_service};
@@ -117,6 +119,15 @@ impl PublishService {
         let channel = self.channel(parts)?;
         if length(&parts.headers) > Some(self.hub.max_payload_bytes()) {
             return Err(too_large(&self.hub));
+        }
+        let codings = parts.headers.get_all(CONTENT_ENCODING).iter();
+        if codings.into_iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            let detail = "the body has a content coding, which events cannot have";
+            return Err(problem(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                Some("content-encoding"),
+                detail,
+            ));
         }
         let mut types = parts.headers.get_all(CONTENT_TYPE).iter();
         let content_type = match (types.next().map(|value| value.to_str()), types.next()) {
@@ -200,11 +211,12 @@ impl Upload {
                 return Ok(bad_request(&Invalid::new(field, error.to_string())));
             }
         };
+        let weight = event.weight();
         if self.hub.follows() {
             let change = Change::Publish(self.channel.clone(), event);
             return match self.hub.try_append(self.id.take(), change) {
                 Ok(appending) => Err(appending),
-                Err(error) => Ok(not_appended(&self.hub, &error)),
+                Err(error) => Ok(not_appended(&self.hub, weight, &error)),
             };
         }
         Ok(match self.hub.publish(&self.channel, event) {
@@ -213,14 +225,17 @@ impl Upload {
                     if published.woken > 0 { StatusCode::CREATED } else { StatusCode::ACCEPTED };
                 stored(code, published.cursor, &format!(r#","woken":{}"#, published.woken))
             }
-            Err(error) => not_published(&self.hub, error),
+            Err(error) => not_published(&self.hub, weight, error),
         })
     }
 }
 
-fn not_published(hub: &Hub, error: PublishError) -> Response<ReplyBody> {
+fn not_published(hub: &Hub, weight: usize, error: PublishError) -> Response<ReplyBody> {
     match error {
         PublishError::Payload { .. } => too_large(hub),
+        PublishError::TotalHistory { max_bytes } if weight > max_bytes => {
+            problem(StatusCode::PAYLOAD_TOO_LARGE, None, &error.to_string())
+        }
         PublishError::ChannelName { .. } => {
             bad_request(&Invalid::new("channel", error.to_string()))
         }
@@ -228,9 +243,9 @@ fn not_published(hub: &Hub, error: PublishError) -> Response<ReplyBody> {
     }
 }
 
-fn not_appended(hub: &Hub, error: &AppendError) -> Response<ReplyBody> {
+fn not_appended(hub: &Hub, weight: usize, error: &AppendError) -> Response<ReplyBody> {
     match error {
-        AppendError::Refused(error) => not_published(hub, *error),
+        AppendError::Refused(error) => not_published(hub, weight, *error),
         AppendError::Busy => unavailable("too many events are on their way", 2),
         // What is wrong with the log is nothing for strangers.
         AppendError::Unknown { .. } => unavailable("the event is not known to be stored", 2),
@@ -290,7 +305,8 @@ impl<B: Body> Future for PublishFuture<B> {
             },
             KindProjection::Appending { hub, appending } => match ready!(appending.poll(cx)) {
                 Ok(cursor) => stored(StatusCode::CREATED, cursor, ""),
-                Err(error) => not_appended(hub, &error),
+                // What is refused was refused before it was on its way.
+                Err(error) => not_appended(hub, 0, &error),
             },
             KindProjection::Ready { response } => match response.take() {
                 Some(response) => response,

@@ -125,7 +125,8 @@ impl Replies {
                     Some(handler) => at(cursor, handler(cursor)),
                     None => at(cursor, problem(StatusCode::GONE, None, "the channel was deleted")),
                 };
-                response.headers_mut().extend([channel_field(&channel)]);
+                let (name, channel) = channel_field(&channel);
+                response.headers_mut().insert(name, channel);
                 response
             }
             Waited::Refused { reason, .. } => match &self.on_refused {

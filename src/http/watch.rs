@@ -71,7 +71,7 @@ use crate::{channel::Channel, hub::Hub, turns::Turns};
 /// - A request that cannot be parked (a limit, a drain) is answered with its handler's answer if
 ///   that has changed, else with 503, as a poll.
 /// - A handler that has begun may finish: neither the end of the hold nor a drain cuts it short.
-///   `if-none-match: *` is whatever there is: such a request only waits for the resource to go.
+///   `if-none-match: *` is whatever has one: such a request only waits for the resource to go.
 ///
 /// Like [`LongPollLayer`](super::LongPollLayer), it belongs inside authentication, and outside of
 /// concurrency limits and timeouts.

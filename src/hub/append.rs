@@ -15,6 +15,7 @@ use crate::{
     change::{Change, EntryId, Position},
     cursor::Cursor,
     outcome::PublishError,
+    registry::Phase,
 };
 
 /// Something to append, and whom to tell.
@@ -68,12 +69,18 @@ impl Hub {
         if name.len() > max_bytes {
             return Err(PublishError::ChannelName { max_bytes });
         }
-        match change {
-            Change::Publish(_, event) if event.payload().len() > config.max_payload_bytes => {
-                Err(PublishError::Payload { max_bytes: config.max_payload_bytes })
-            }
-            _ => Ok(()),
+        if self.registry.common.phase() == Phase::Closed {
+            return Err(PublishError::Closed);
         }
+        let Change::Publish(_, event) = change else { return Ok(()) };
+        if event.payload().len() > config.max_payload_bytes {
+            return Err(PublishError::Payload { max_bytes: config.max_payload_bytes });
+        }
+        let max_bytes = config.total_history_bytes;
+        if event.weight() > max_bytes {
+            return Err(PublishError::TotalHistory { max_bytes });
+        }
+        Ok(())
     }
 }
 

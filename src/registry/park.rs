@@ -92,7 +92,7 @@ impl Parts {
                 Short::Waits => Refused::Waits { max: config.max_waits },
                 // What it waits for will not come: the hub is gone.
                 Short::Ahead => Refused::Closed,
-                Short::Channels | Short::Bytes => Refused::Channels { max: config.max_channels },
+                Short::Channels | Short::Bytes(_) => Refused::Channels { max: config.max_channels },
             };
             Some(poll.refuse(reason, ask.since))
         })

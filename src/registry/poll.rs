@@ -241,9 +241,12 @@ impl<'a> Poll<'a> {
         let is_any = |wanted| states().any(|state| state == wanted);
         let (woken, touched) = (is_any(State::Woken), is_any(State::Touched));
         let superseded = is_any(State::Superseded);
-        let deleted = states().position(|state| state == State::Deleted);
         let lead = self.lead().waiter(self.slots.first().expect(HAS_CHANNEL).key);
-        let (lead, since, stale) = (lead.state, lead.registered, lead.stale);
+        let (lead, stale) = (lead.state, lead.stale);
+        let waiters = || self.slots.iter().map(|&slot| self.guards.get(slot).waiter(slot.key));
+        let since = waiters().map(|waiter| waiter.registered).min().expect(HAS_CHANNEL);
+        let deletes = (0..).zip(waiters()).filter(|(_, waiter)| waiter.state == State::Deleted);
+        let deleted = deletes.map(|(place, waiter)| (waiter.registered, place)).min();
         // Who waits for the hub, or only pauses, misses nothing by it: that is found out afterwards.
         let reads = self.channels().next().is_some();
         let (mut ready, mut gap) = (false, reads && (stale || self.common.has_missed(since)));
@@ -253,15 +256,19 @@ impl<'a> Poll<'a> {
             ready |= news;
             gap |= missed;
         }
+        // What came first is told: the other is not lost, or was not told to who was answered before.
+        let first = deleted.filter(|&(deleted, _)| !gap && !self.has_news(since, deleted));
+        let deleted = first.and_then(|(sequence, place)| Some((sequence, self.parts.get(place)?)));
         let cursor = self.cursor();
-        let ended = if ready || gap || woken {
+        let ended = if let Some((sequence, part)) = deleted {
+            let cursor = if ready { self.common.cursor(sequence) } else { cursor };
+            self.lead_mut().counts.deleted += 1;
+            Waited::Deleted { channel: part.channel.clone(), cursor }
+        } else if ready || gap || woken {
             // Invariant: the event that woke a wait is held, or is below its channel's floor.
             debug_assert!(ready || gap, "a woken wait finds its event or a gap");
             let channel = |shard: &Shard, key| Some(shard.waiter(key).channel);
             Waited::Events(self.batch(since, gap, channel))
-        } else if let Some(part) = deleted.and_then(|place| self.parts.get(place)) {
-            self.lead_mut().counts.deleted += 1;
-            Waited::Deleted { channel: part.channel.clone(), cursor }
         } else if touched && !(superseded && self.waits_for_hub()) {
             self.lead_mut().counts.touched += 1;
             Waited::Touched { cursor }
@@ -280,6 +287,15 @@ impl<'a> Poll<'a> {
             part.cell.trim(shard);
         }
         Some(ended)
+    }
+
+    /// Whether a parked poll has events after `since`, but before `end`.
+    fn has_news(&self, since: u64, end: u64) -> bool {
+        self.channels().any(|slot| {
+            let shard = self.guards.get(slot);
+            let first = shard.after(Some(shard.waiter(slot.key).channel), since).next();
+            first.is_some_and(|(number, _)| number < end)
+        })
     }
 
     fn time_out(&mut self) -> Waited {

@@ -90,13 +90,13 @@ impl Registry {
         let mut old = Evicted::default();
         // Invariant: with all others gone there is room, so that this ends.
         let evicts = config.evict_oldest && weight <= config.total_history_bytes;
-        while let (true, Err(Short::Bytes)) = (evicts, &placed) {
+        while let (true, Err(Short::Bytes(missing))) = (evicts, &placed) {
             // Others may be quicker to use what was freed.
-            self.evict_oldest(weight, &mut old, &changes);
+            self.evict_oldest(*missing, &mut old, &changes);
             placed = place(true);
         }
         let placed = placed.map_err(|short| match short {
-            Short::Bytes => PublishError::TotalHistory { max_bytes: config.total_history_bytes },
+            Short::Bytes(_) => PublishError::TotalHistory { max_bytes: config.total_history_bytes },
             Short::Channels | Short::Waits | Short::Ahead => {
                 PublishError::Channels { max: config.max_channels }
             }
@@ -110,8 +110,8 @@ impl Registry {
     }
 
     /// Lets the oldest events of all channels go until so much is freed, or nothing is left.
-    fn evict_oldest(&self, weight: usize, old: &mut Evicted, changes: &Changes) {
-        let enough = old.weight + weight;
+    fn evict_oldest(&self, bytes: usize, old: &mut Evicted, changes: &Changes) {
+        let enough = old.weight.saturating_add(bytes);
         while old.weight < enough {
             let oldest = self.cells.iter().filter_map(|cell| Some((cell.look().oldest()?, cell)));
             let mut oldest: Vec<_> = oldest.collect();
@@ -257,10 +257,9 @@ impl Cell {
         let weight = new.event.weight();
         let bounds = Bounds { events: config.history_events, bytes: config.history_bytes };
         let (count, freed) = shard.pushed_out_by(key, weight, bounds);
-        if !common.take_bytes(weight, freed) {
+        if let Err(short) = common.take_bytes(weight, freed) {
             shard.retire(key);
-            drop(shard);
-            return Err(Short::Bytes);
+            return Err(short);
         }
         let sequence = common.take(number);
         let held = stored.take().map(|stored| Held { sequence, expires, stored });

@@ -14,25 +14,24 @@ pub(super) struct Fanout {
     /// Who registered before this sequence ends in this state.
     sequence: u64,
     state: State,
-    /// After a delete, who registered before this sequence, but not before that of the delete, is
-    /// touched.
-    touched: Option<u64>,
+    /// After a delete, who registered before this sequence, but not before that of the delete, ends
+    /// in this state.
+    then: Option<(u64, State)>,
     pace: Pace,
 }
 
 impl Fanout {
     /// Takes another broadcast in. Who is meant by several learns of the last one: it finds what the
-    /// others left in the history. Only a delete leaves nothing, so a touch does not hide it.
+    /// others left in the history. Only a delete leaves nothing, so nothing hides it.
     fn join(&mut self, sequence: u64, state: State) {
-        let touch = self.touched.map(|touched| (touched, State::Touched));
-        let all = [Some((self.sequence, self.state)), touch, Some((sequence, state))];
+        let all = [Some((self.sequence, self.state)), self.then, Some((sequence, state))];
         let all = all.into_iter().flatten();
         let by_sequence = |&(sequence, _): &(u64, State)| sequence;
         let deletes = all.clone().filter(|&(_, state)| state == State::Deleted);
         let (delete, last) = (deletes.max_by_key(by_sequence), all.max_by_key(by_sequence));
-        (self.sequence, self.state, self.touched) = match (delete, last) {
-            (Some((delete, _)), Some((touch, State::Touched))) => {
-                (delete, State::Deleted, Some(touch))
+        (self.sequence, self.state, self.then) = match (delete, last) {
+            (Some((delete, _)), Some(last)) if last.0 > delete => {
+                (delete, State::Deleted, Some(last))
             }
             (_, Some((sequence, state))) => (sequence, state, None),
             (_, None) => return,
@@ -92,7 +91,7 @@ impl Shard {
     ) -> Ended {
         if let Some(place) = self.fanout_of(channel) {
             let fanout = &mut self.fanouts[place];
-            let end = fanout.touched.unwrap_or(fanout.sequence);
+            let end = fanout.then.map_or(fanout.sequence, |(sequence, _)| sequence);
             let first = self.channels[channel].queue.front();
             if first.is_some_and(|key| self.waiters[key].registered < end) {
                 fanout.join(sequence, state);
@@ -109,7 +108,7 @@ impl Shard {
         match self.fanout_of(channel) {
             // Another broadcast was quicker.
             Some(place) => self.fanouts[place].join(sequence, state),
-            None => self.fanouts.push(Fanout { channel, sequence, state, touched: None, pace }),
+            None => self.fanouts.push(Fanout { channel, sequence, state, then: None, pace }),
         }
     }
 
@@ -118,17 +117,16 @@ impl Shard {
     pub(crate) fn release(&mut self, now: u64, steps: &mut usize, wakers: &mut WakeList) {
         let mut place = 0;
         while *steps > 0 && place < self.fanouts.len() {
-            let Fanout { channel, sequence, state, touched, ref mut pace } = self.fanouts[place];
+            let Fanout { channel, sequence, state, then, ref mut pace } = self.fanouts[place];
             let most = pace.allows(now).min(*steps);
             let ended = self.end_before(channel, sequence, state, most, wakers);
             *steps -= ended.count;
             let fanout = &mut self.fanouts[place];
             fanout.pace.take(ended.count);
-            match (ended.more, touched) {
+            match (ended.more, then) {
                 (true, _) => place += 1,
-                (false, Some(touched)) => {
-                    (fanout.sequence, fanout.state, fanout.touched) =
-                        (touched, State::Touched, None);
+                (false, Some((sequence, state))) => {
+                    (fanout.sequence, fanout.state, fanout.then) = (sequence, state, None);
                 }
                 (false, None) => _ = self.fanouts.swap_remove(place),
             }

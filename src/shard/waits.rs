@@ -119,6 +119,9 @@ impl Shard {
                 return Ended { count, more: true };
             }
             waiter.state = state;
+            if state == State::Deleted {
+                waiter.registered = sequence;
+            }
             wakers.push(waiter.waker.take());
             queue.remove(&mut self.waiters, key);
             count += 1;

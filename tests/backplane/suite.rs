@@ -271,6 +271,8 @@ pub(crate) async fn limits_are_checked_before_the_log(engine: &impl Engine) {
     assert_eq!(node.hub().touch(&channel("12345")), 0);
     let mut client = Client::new(before, &["a", "12345"]);
     assert_eq!(client.hear(node.hub(), 1).await, ["0123456789"]);
+    node.hub().close();
+    assert_eq!(publish("a", "late").await, refused(PublishError::Closed));
 }
 
 /// A node that begins with a log that has let events go tells so to exactly those who missed some.

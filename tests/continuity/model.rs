@@ -134,6 +134,10 @@ impl Client {
                 self.received += told.len();
                 self.gaps += usize::from(batch.gap());
             }
+            Waited::Deleted { .. } if !kept.is_empty() => {
+                assert!(gone.is_empty(), "untold: {gone:?}");
+                self.next = kept[0];
+            }
             Waited::TimedOut { .. } | Waited::Deleted { .. } => {
                 assert!(gone.is_empty() && kept.is_empty(), "untold: {gone:?}, {kept:?}");
                 (self.next, self.fresh) = (model.log.len(), now);

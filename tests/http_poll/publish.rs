@@ -136,6 +136,39 @@ async fn what_is_not_what_its_type_says_is_refused_and_changes_nothing() {
 }
 
 /// A body of these chunks that must not be read beyond.
+#[tokio::test(start_paused = true)]
+async fn an_event_has_no_content_coding() {
+    let hub = Hub::new();
+    for (codings, status) in [
+        (&["identity"][..], 202),
+        (&["Identity"], 202),
+        (&["gzip"], 415),
+        (&["identity", "br"], 415),
+        (&["identity, br"], 415),
+    ] {
+        let request = codings
+            .iter()
+            .fold(post("/events/c"), |request, coding| request.header("content-encoding", *coding));
+        let answer = send(&hub, request.body("x".to_owned()).unwrap()).await;
+        assert_eq!(answer.status, status, "{codings:?}");
+    }
+    assert_eq!(hub.stats().published, 2);
+}
+
+#[cfg(feature = "json")]
+#[tokio::test(start_paused = true)]
+async fn an_event_that_no_history_can_hold_is_too_large_and_not_for_later() {
+    let most = Event::OVERHEAD_BYTES + Event::MAX_CONTENT_TYPE_BYTES + 1_000;
+    let hub = Hub::builder().max_payload_bytes(1_000).total_history_bytes(most).build().unwrap();
+    // As base64 it takes a third more, beside itself.
+    for (bytes, status) in [(1_000, 413), (540, 413), (500, 202)] {
+        let body = http_body_util::Full::new(Bytes::from(vec![0xff; bytes]));
+        let answer = send(&hub, post("/events/c").body(body).unwrap()).await;
+        assert_eq!(answer.status, status, "{bytes}");
+        assert_eq!(answer.headers.get("retry-after"), None);
+    }
+}
+
 fn strict(chunks: Vec<Bytes>) -> impl Body<Data = Bytes, Error = std::io::Error> {
     let read_on = stream::poll_fn(|_| panic!("the body is read on"));
     StreamBody::new(

@@ -70,6 +70,29 @@ async fn one_event_takes_the_place_of_as_many_as_it_must_and_no_more() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn no_more_go_than_there_is_room_missing() {
+    let (small, large) = (Event::OVERHEAD_BYTES + 1, Event::OVERHEAD_BYTES + 10_000);
+    for (missing, gone) in [(0, 0), (1, 1), (small, 1), (small + 1, 2)] {
+        let hub = hub(|hub| {
+            let hub = hub.total_history_bytes(10 * small + large - missing);
+            hub.max_payload_bytes(10_000).evict_oldest(true)
+        });
+        named("c", 10).iter().for_each(|c| _ = hub.publish(c, "x").unwrap());
+        hub.publish(&named("large", 1)[0], "y".repeat(10_000)).unwrap();
+        assert_eq!(hub.stats().history_events, 11 - gone, "{missing} bytes were missing");
+    }
+    // What an event pushes out of its own channel makes room, too.
+    let hub = hub(|hub| {
+        let hub = hub.total_history_bytes(10 * small).max_payload_bytes(1_000).history_events(1);
+        hub.evict_oldest(true)
+    });
+    let c = named("c", 10);
+    c.iter().for_each(|c| _ = hub.publish(c, "x").unwrap());
+    hub.publish(&c[9], "xy").unwrap();
+    assert_eq!(hub.stats().history_events, 9);
+}
+
 #[test]
 fn while_the_oldest_go_nobody_is_refused_and_the_total_holds() {
     let weight = Event::OVERHEAD_BYTES + 8;

@@ -1,7 +1,7 @@
 //! The polls of the reference: answered, parked, ended, dropped.
 #![allow(unreachable_pub)]
 
-use std::{collections::BTreeSet, slice, time::Duration};
+use std::{slice, time::Duration};
 
 use tower_longpoll::Refused;
 
@@ -63,7 +63,8 @@ pub struct Ask {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     Woken,
-    Deleted,
+    /// With the number of that.
+    Deleted(u64),
     Touched,
     Superseded,
     /// Its time is over: at least one of both.
@@ -295,22 +296,21 @@ impl Reference {
     ) -> Outcome {
         let cursor = Position::Mine(self.sequence);
         let gap = ask.channels.iter().any(|channel| self.must_tell(*channel, registered));
-        if gap || !self.news(&ask.channels, registered).is_empty() {
-            return self.batch(ask, registered, gap);
-        }
+        let first = self.news(&ask.channels, registered).first().map(|(number, ..)| *number);
+        let has_news = gap || first.is_some();
         let is = |ended| parts.contains(&Some(ended));
-        assert!(!is(Ended::Woken), "the event that woke a poll is held, or gone");
-        let named = ask.channels.iter().zip(parts);
-        let deleted = named.filter(|(_, part)| **part == Some(Ended::Deleted));
-        let deleted: BTreeSet<_> = deleted.map(|(channel, _)| *channel).collect();
-        if let Some(first) = deleted.first() {
+        assert!(has_news || !is(Ended::Woken), "the event that woke a poll is held, or gone");
+        let deleted = ask.channels.iter().zip(parts).filter_map(|(&channel, part)| match part {
+            Some(Ended::Deleted(number)) => Some((*number, channel)),
+            _ => None,
+        });
+        let is_first = |deleted| !gap && first.is_none_or(|event| deleted < event);
+        if let Some((number, channel)) = deleted.min().filter(|&(deleted, _)| is_first(deleted)) {
             self.counts.deleted += 1;
-            // One of them: the hub's choice.
-            let channel = match heard {
-                Some(Outcome::Deleted { channel, .. }) if deleted.contains(channel) => *channel,
-                _ => *first,
-            };
+            let cursor = if has_news { Position::Mine(number) } else { cursor };
             Outcome::Deleted { channel, cursor }
+        } else if has_news {
+            self.batch(ask, registered, gap)
         } else if is(Ended::Touched) {
             self.counts.touched += 1;
             Outcome::Touched { cursor }

@@ -195,7 +195,7 @@ impl Reference {
             return false;
         }
         self.sequence += 1;
-        self.end(channel, &Ended::Deleted);
+        self.end(channel, &Ended::Deleted(self.sequence));
         self.clear(channel);
         true
     }

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
@@ -254,6 +254,11 @@ impl Client {
 
     pub fn until_draining(&mut self) {
         self.until(|stats| stats["draining"] == true);
+    }
+
+    /// Says that nothing more will be said.
+    pub fn leave_half(&mut self) {
+        self.stream.get_ref().shutdown(Shutdown::Write).unwrap();
     }
 
     pub fn assert_closed(&mut self) {

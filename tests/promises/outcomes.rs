@@ -61,7 +61,7 @@ fn publishing_races_registering_and_no_wait_sleeps() {
 #[tokio::test(start_paused = true)]
 async fn what_is_ready_decides_whatever_else_happens() {
     type Step = fn(&Hub, &Channel);
-    let rows: [(&str, Step, Step, &str, &[&str]); 13] = [
+    let rows: [(&str, Step, Step, &str, &[&str]); 14] = [
         ("event", EVENT, NOTHING, "events", &["event"]),
         ("two events ride together", EVENT, OTHER, "events", &["event", "other"]),
         ("deletion", DELETE, NOTHING, "deleted", &[]),
@@ -70,8 +70,9 @@ async fn what_is_ready_decides_whatever_else_happens() {
         ("event, then drain", EVENT, DRAIN, "events", &["event"]),
         ("event, then deletion", EVENT, DELETE, "gap", &[]),
         ("event, then close", EVENT, CLOSE, "gap", &[]),
-        ("deletion, then event", DELETE, EVENT, "events", &["event"]),
-        ("deletion, then event elsewhere", DELETE, OTHER, "events", &["other"]),
+        ("deletion, then event", DELETE, EVENT, "deleted", &["event"]),
+        ("deletion, then event elsewhere", DELETE, OTHER, "deleted", &["other"]),
+        ("event elsewhere, then deletion", OTHER, DELETE, "events", &["other"]),
         ("deletion, then drain", DELETE, DRAIN, "deleted", &[]),
         ("drain, then event", DRAIN, EVENT, "events", &["event"]),
         ("drain, then close", DRAIN, CLOSE, "drained", &[]),

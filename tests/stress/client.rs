@@ -1,5 +1,10 @@
 //! A client that goes on from the cursor of each answer.
 
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+};
+
 use tower_longpoll::{Cursor, Entry, Refused, Wait};
 
 use super::*;
@@ -65,7 +70,17 @@ impl<'a> Client<'a> {
                 self.leave(wait).await;
                 continue;
             }
-            let waited = wait.await;
+            let mut wait = pin!(wait);
+            let begun = poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await;
+            if begun.is_pending() && !over && done.load(Ordering::SeqCst) {
+                // What would let it know may have come before it was parked.
+                self.log.dropped += 1;
+                continue;
+            }
+            let waited = match begun {
+                Poll::Ready(waited) => waited,
+                Poll::Pending => wait.await,
+            };
             self.log.ended(&waited);
             let (gap, events) = match &waited {
                 Waited::Events(batch) => (batch.gap(), told(batch)),

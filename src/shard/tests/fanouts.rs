@@ -34,13 +34,13 @@ fn a_broadcast_that_is_renewed_for_ever_does_not_starve_another() {
 }
 
 #[test]
-fn broadcasts_that_join_end_each_wait_by_the_last_that_meant_it_but_touches_hide_no_delete() {
+fn broadcasts_that_join_end_each_wait_by_the_last_that_meant_it_but_none_hides_a_delete() {
     use State::{Deleted, Touched, Woken};
     // Waits that registered before each of three broadcasts, and how they end.
     let cases = [
         ([Woken, Deleted, Touched], [Deleted, Deleted, Touched]),
         ([Deleted, Touched, Touched], [Deleted, Touched, Touched]),
-        ([Deleted, Touched, Woken], [Woken, Woken, Woken]),
+        ([Deleted, Touched, Woken], [Deleted, Woken, Woken]),
         ([Touched, Deleted, Deleted], [Deleted, Deleted, Deleted]),
         ([Touched, Woken, Touched], [Touched, Touched, Touched]),
     ];
