@@ -256,16 +256,20 @@ impl Common {
     fn make_room(&self, step: Room, now: u64, wanted: &Wanted) {
         let cells: Vec<_> = self.cells().collect();
         let changes = Changes::default();
-        for cell in &cells {
-            match step {
-                Room::Spare => {}
-                Room::Due => while cell.turn(now).0 {},
-                Room::Remnants => _ = cell.lock(&changes).forget_remnants(),
-            }
+        if step == Room::Due {
+            cells.iter().for_each(|cell| while cell.turn(now).0 {});
         }
         // All at once, so that no permit slips by from a shard that is still to be visited into one
         // that was; and what there is goes to the shards that want it, not to who comes first.
         let mut shards: Vec<_> = cells.iter().map(|cell| cell.lock(&changes)).collect();
+        if step == Room::Remnants {
+            // No more than are wanted, and first those that matter least.
+            for _ in &wanted.channels {
+                let with =
+                    shards.iter_mut().filter_map(|shard| Some((shard.next_remnant()?, shard)));
+                with.min_by_key(|&(settles, _)| settles).map(|(_, shard)| shard.forget_remnant());
+            }
+        }
         for shard in &mut shards {
             self.waits.give(std::mem::take(&mut shard.spare_waits));
             self.channels.give(std::mem::take(&mut shard.spare_channels));

@@ -382,15 +382,22 @@ impl Shard {
         }
     }
 
-    /// Forgets up to a batch of remnants early: the hub is short of channels, or closed. Clients
+    /// When the first remnant has settled.
+    pub(crate) fn next_remnant(&self) -> Option<u64> {
+        self.remnants.first().map(|&(settles, _)| settles)
+    }
+
+    /// Forgets the remnant early that settles first: the hub is short of channels, or closed. Clients
     /// whose cursor is older than the events that were deleted may be told of a gap that is not
-    /// theirs. False once there are none.
+    /// theirs. False if there is none.
+    pub(crate) fn forget_remnant(&mut self) -> bool {
+        let first = self.remnants.first().map(|&(_, key)| key);
+        first.map(|key| self.forget(key)).is_some()
+    }
+
+    /// Forgets up to a batch of remnants. False once there are none.
     pub(crate) fn forget_remnants(&mut self) -> bool {
-        for _ in 0..BATCH {
-            let Some(&(_, key)) = self.remnants.first() else { return false };
-            self.forget(key);
-        }
-        true
+        (0..BATCH).all(|_| self.forget_remnant())
     }
 }
 

@@ -3,18 +3,19 @@
 use std::{
     fmt,
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use futures_core::Stream;
+use tokio::task::consume_budget;
 
 use crate::{
     cursor::{Cursor, Since},
     driver::{self, Now},
     outcome::{Refused, Waited},
-    registry::{Ask, Common, Parts},
+    registry::{Ask, Common, Parts, Phase},
     trace::{Begin, Moment, Observed, Outcome},
 };
 
@@ -27,7 +28,9 @@ use crate::{
 /// lives.
 ///
 /// Its outcome is a [`Waited`]. An event that is ready wins a tie against the deadline. Once it has
-/// returned its outcome it is pending for ever.
+/// returned its outcome it is pending for ever. Once its hub drains all are answered at once; they
+/// take part in tokio's [cooperative scheduling](tokio::task::coop), so that a loop over them lets other
+/// tasks run.
 ///
 /// A hold runs out only on a tokio runtime with its time driver enabled; elsewhere a wait ends by
 /// events alone.
@@ -88,10 +91,12 @@ impl Wait {
     ///
     /// No effect once the wait was polled.
     pub fn since(mut self, since: impl Into<Since>) -> Self {
-        (self.cursor, self.from_oldest) = match since.into() {
-            Since::Cursor(cursor) => (Some(cursor), false),
-            since => (None, since == Since::Oldest),
-        };
+        if self.state == State::New {
+            (self.cursor, self.from_oldest) = match since.into() {
+                Since::Cursor(cursor) => (Some(cursor), false),
+                since => (None, since == Since::Oldest),
+            };
+        }
         self
     }
 
@@ -183,6 +188,10 @@ impl Future for Wait {
                 Some(Waited::Refused { reason: *reason, cursor: now.unmoved(since) })
             }
             (State::New, Ok(parts)) => {
+                // All are refused at once now: a loop over them has to let other tasks run.
+                if parts.common().phase() != Phase::Open {
+                    ready!(pin!(consume_budget()).poll(cx));
+                }
                 let now = Now::of(parts.common());
                 let hold = wait.hold.min(driver::nanos(parts.common().config.max_hold));
                 let deadline = (hold > 0).then(|| now.after_nanos(hold));

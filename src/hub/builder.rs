@@ -56,7 +56,8 @@ impl HubBuilder {
         /// needs a running tokio runtime; elsewhere all are let go at once.
         max_releases_per_ms: usize;
         /// The most channels at once: with events, with parked polls, or deleted so recently that
-        /// their events would still be held. (These last make room when it is needed.) Default:
+        /// their events would still be held. (These last make room when it is needed; then clients
+        /// that are not up to date may be told of a gap that is not theirs.) Default:
         /// 1,000,000. A poll or a publish that needs one more is refused.
         max_channels: usize;
         /// The most channels of one poll. Default: 64. A poll of more is refused.

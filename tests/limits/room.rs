@@ -69,6 +69,19 @@ async fn deleted_channels_make_room_for_new_ones() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_more_deleted_channels_make_room_than_are_wanted() {
+    let hub = hub(|hub| hub.max_channels(3).shards(1));
+    let (old, start) = (named("deleted ", 3), hub.cursor());
+    let cursors = [0, 1, 2].map(|place| hub.publish(&old[place], "e").unwrap().cursor);
+    old.iter().for_each(|c| assert!(hub.delete(c)));
+    hub.publish(&named("new ", 1)[0], "e").unwrap();
+    // Nobody knows any more what was on the first of them.
+    let quiet = named("quiet ", 1);
+    assert!(batch(ask(&hub, &quiet, start)).gap());
+    assert!(matches!(ask(&hub, &quiet, cursors[0]), Waited::TimedOut { .. }));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_evicts_no_memory_of_deleted_channels() {
     for shards in [1, 64] {
         let hub = hub(|hub| hub.max_waits(100).shards(shards));
