@@ -28,7 +28,7 @@
 //!
 //! SIGTERM or Ctrl-C: it takes no more connections, answers every parked poll and exits; a second
 //! one ends it at once. Whoever reaches the port may publish and delete: it belongs behind a proxy
-//! that asks who they are.
+//! that asks who they are, and hands on whole uploads, since how many are on their way is not limited.
 
 use std::{
     convert::Infallible,

@@ -23,11 +23,13 @@ mod json;
 /// assert!(Event::typed("{ no json", "application/json").is_err());
 /// # Ok::<(), tower_longpoll::EventError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Event {
     payload: Bytes,
     content_type: Option<Cow<'static, str>>,
     is_json: bool,
+    /// Whether the payload is text that needs no escapes in JSON.
+    is_plain: bool,
     weight: usize,
 }
 
@@ -73,16 +75,31 @@ impl Event {
         let transcoded = if is_json { 0 } else { json::transcoded(&payload) };
         #[cfg(not(feature = "json"))]
         let transcoded = 0;
-        let mut event = Self { payload, content_type, is_json, weight: 0 };
-        event.weight = event.weight_as_held().saturating_add(transcoded);
-        event
+        let type_bytes = content_type.as_ref().map_or(0, |text| text.len());
+        let held = payload.len().saturating_add(type_bytes).saturating_add(Self::OVERHEAD_BYTES);
+        let weight = held.saturating_add(transcoded);
+        Self { payload, content_type, is_json, is_plain: transcoded == 0, weight }
     }
 
-    /// Without what it takes in a JSON reply.
-    fn weight_as_held(&self) -> usize {
-        let content_type = self.content_type.as_ref().map_or(0, |text| text.len());
-        self.payload.len().saturating_add(content_type).saturating_add(Self::OVERHEAD_BYTES)
+    /// Counts what is held of its channel's name and its content type for JSON replies, if that is
+    /// more than is counted for every event.
+    #[cfg(feature = "json")]
+    pub(crate) fn count_texts(&mut self, channel: &Channel) {
+        let texts = [channel.as_str(), self.content_type().unwrap_or_default()];
+        let length: usize = texts.iter().map(|text| text.len()).sum();
+        // The most common, for which it is known without a look.
+        if length * json::MOST_PER_BYTE > Self::TEXT_BYTES {
+            let quoted: usize = texts.iter().map(json::quoted).sum();
+            self.weight = self.weight.saturating_add(quoted.saturating_sub(Self::TEXT_BYTES));
+        }
     }
+
+    #[cfg(not(feature = "json"))]
+    pub(crate) fn count_texts(&mut self, _: &Channel) {}
+
+    /// For such texts, within [`Event::OVERHEAD_BYTES`].
+    #[cfg(feature = "json")]
+    const TEXT_BYTES: usize = 200;
 
     /// An event of type `application/json` from any serializable value.
     ///
@@ -121,10 +138,16 @@ impl Event {
         self.is_json
     }
 
-    /// The bytes of the payload in a JSON reply without quotes, if it cannot be sent as it is held.
+    /// Whether the payload can be sent as it is held, between quotes, in a JSON reply.
+    #[cfg_attr(not(feature = "json"), allow(dead_code, reason = "the JSON reply asks"))]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// The length of the payload as a string in JSON, if it is text.
     #[cfg(feature = "json")]
-    pub(crate) fn transcoded(&self) -> usize {
-        self.weight - self.weight_as_held()
+    pub(crate) fn quoted_bytes(&self) -> usize {
+        json::quoted(&self.payload) + r#""""#.len()
     }
 
     /// What the event counts against the byte limits of a history.
@@ -136,7 +159,8 @@ impl Event {
     /// so that a flood of empty events is bounded too.
     ///
     /// With the feature `json`, a payload that is neither JSON nor text without anything to escape
-    /// also counts in the form that it takes in a JSON reply, for that form is held, too.
+    /// also counts in the form that it takes in a JSON reply, for that form is held, too; so do the
+    /// channel's name and the content type, where they have more than 200 bytes together.
     pub const OVERHEAD_BYTES: usize = 512;
 }
 
@@ -168,6 +192,15 @@ fn is_json(essence: &str) -> bool {
 pub(crate) fn is_json_type(content_type: &str) -> bool {
     essence(content_type).is_some_and(is_json)
 }
+
+/// By payload and content type.
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.payload, &self.content_type) == (&other.payload, &other.content_type)
+    }
+}
+
+impl Eq for Event {}
 
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -416,12 +449,37 @@ mod tests {
         {
             let held = serde_json::to_string(text).map(|json| json.len() - 2);
             let held = held.map(|held| if held == text.len() { 0 } else { held });
-            assert_eq!(held.ok(), Some(Event::new(text.to_owned()).transcoded()), "{text:?}");
+            assert_eq!(held.ok(), Some(transcoded(&Event::new(text.to_owned()))), "{text:?}");
         }
         for bytes in 1..10 {
-            assert_eq!(Event::new(vec![0xff; bytes]).transcoded(), bytes.div_ceil(3) * 4);
+            assert_eq!(transcoded(&Event::new(vec![0xff; bytes])), bytes.div_ceil(3) * 4);
         }
-        assert_eq!(Event::typed("\"\\n\"", "application/json").map(|e| e.transcoded()), Ok(0));
+        let json = Event::typed("\"\\n\"", "application/json");
+        assert_eq!(json.map(|event| transcoded(&event)), Ok("application/json".len()));
+    }
+
+    /// What an event weighs beside its payload and what every event has.
+    #[cfg(feature = "json")]
+    fn transcoded(event: &Event) -> usize {
+        event.weight() - event.payload().len() - Event::OVERHEAD_BYTES
+    }
+
+    #[cfg(feature = "json")]
+    #[test]
+    fn long_texts_beside_a_payload_count_in_their_form_in_json() {
+        for (name, kind, more) in [
+            ("n".repeat(200), String::new(), 0),
+            ("n".repeat(201), String::new(), 1),
+            ("\"".repeat(100), String::new(), 0),
+            ("\"".repeat(101), String::new(), 2),
+            ("n".repeat(33), "a/b".into(), 0),
+            ("n".repeat(100), format!("a/b; c={}", "\"".repeat(50)), 7),
+        ] {
+            let typed = Event::typed("", kind.clone()).ok().filter(|_| !kind.is_empty());
+            let mut event = typed.unwrap_or_else(|| Event::new(""));
+            event.count_texts(&Channel::with_hash(&name, 0));
+            assert_eq!(transcoded(&event), kind.len() + more, "{name} {kind}");
+        }
     }
 
     /// The feature has serde_json's `RawValue`.

@@ -70,13 +70,20 @@ pub(super) fn transcoded(payload: &[u8]) -> usize {
     if !payload.chunks(FEW).any(has_escapes) {
         return 0;
     }
+    quoted(payload)
+}
+
+/// The most that a byte of text takes in JSON: `\u` and four digits.
+pub(super) const MOST_PER_BYTE: usize = 6;
+
+/// The length of a text as a string in JSON, without the quotes.
+pub(super) fn quoted(text: impl AsRef<[u8]>) -> usize {
     let longer = |byte| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 1,
-        // `u` and four digits.
-        0..0x20 => 5,
+        0..0x20 => MOST_PER_BYTE as u8 - 1,
         _ => 0,
     };
-    payload.len() + sum(payload, longer)
+    text.as_ref().len() + sum(text.as_ref(), longer)
 }
 
 /// Bytes that are looked at together, without a branch.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, Response, request::Parts};
 
 use super::query;
-use crate::channel::Channel;
+use crate::channel::{Channel, ChannelError};
 
 /// What a route says of a request.
 ///
@@ -182,27 +182,46 @@ impl PathRoute {
         self
     }
 
+    /// The channel of a name in a request: what to publish on, or touch, for those who poll it.
+    ///
+    /// # Errors
+    ///
+    /// [`ChannelError`] if the name, with its prefix, is none of a [`Channel`].
+    ///
+    /// ```
+    /// use tower_longpoll::PathRoute;
+    ///
+    /// let jobs = PathRoute::new("/jobs/{id}")?.prefix("job:");
+    /// assert_eq!(jobs.channel("7")?.as_str(), "job:7");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn channel(&self, name: impl AsRef<str>) -> Result<Channel, ChannelError> {
+        let name = name.as_ref();
+        // An empty one does not become a name by its prefix.
+        if name.is_empty() || self.prefix.is_empty() {
+            return Channel::new(name);
+        }
+        Channel::new([&self.prefix, name].concat())
+    }
+
     /// The channels that a request names, whatever its method; none if no pattern matches.
     pub(super) fn channels(&self, parts: &Parts) -> Option<Result<Routed, Invalid>> {
         let found = self.paths.at(parts.uri.path()).ok()?;
         Some(match found.value {
             Source::Parameter(name) => {
                 let raw = found.params.get(name).unwrap_or_default();
-                self.channel(query::decode(raw, false)).map(Routed::Poll)
+                self.named(query::decode(raw, false)).map(Routed::Poll)
             }
             Source::Query => query::values(parts, "channel")
-                .map(|name| self.channel(name))
+                .map(|name| self.named(name))
                 .collect::<Result<Vec<_>, _>>()
                 .map(Routed::PollAny),
         })
     }
 
-    fn channel(&self, name: Option<Cow<'_, str>>) -> Result<Channel, Invalid> {
+    fn named(&self, name: Option<Cow<'_, str>>) -> Result<Channel, Invalid> {
         let name = name.ok_or_else(|| Invalid::new("channel", "the channel name is not UTF-8"))?;
-        // An empty one does not become a name by its prefix.
-        let is_whole = name.is_empty() || self.prefix.is_empty();
-        let name = if is_whole { name } else { [&self.prefix, &*name].concat().into() };
-        Channel::new(name).map_err(|error| Invalid::new("channel", error.to_string()))
+        self.channel(name).map_err(|error| Invalid::new("channel", error.to_string()))
     }
 }
 

@@ -59,7 +59,7 @@ impl Registry {
         &self,
         number: Number,
         channel: &Channel,
-        event: Event,
+        mut event: Event,
         times: Times,
     ) -> Result<(Published, Option<u64>, Panics), PublishError> {
         let config = &self.common.config;
@@ -70,6 +70,7 @@ impl Registry {
             return Err(PublishError::ChannelName { max_bytes: config.max_channel_name_bytes });
         }
         let cell = self.locate(channel);
+        event.count_texts(channel);
         let weight = event.weight();
         let mut stored = Some(Stored::new(channel.clone(), event, times.moment));
         let changes = Changes::default();

@@ -234,8 +234,12 @@ impl<'a> Check<'a> {
             }
             Err(_) => STANDARD.encode(&self.payload).len(),
         };
-        let content_type = self.content_type().map_or(0, str::len);
-        self.payload.len() + in_json + content_type + Event::OVERHEAD_BYTES
+        let content_type = self.content_type().unwrap_or_default();
+        // The texts beside it that are held in their form in JSON: 200 bytes of them are overhead.
+        let quoted = |text: &str| serde_json::to_string(text).unwrap().len() - 2;
+        let texts = quoted(self.channel().unwrap().as_str()) + quoted(content_type);
+        let texts = texts.saturating_sub(200);
+        self.payload.len() + in_json + content_type.len() + texts + Event::OVERHEAD_BYTES
     }
 
     /// What polls are told.
