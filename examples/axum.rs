@@ -118,7 +118,9 @@ async fn inbox(
     let (poll, channel) = (poll?, Channel::new(format!("inbox:{user}")).map_err(invalid)?);
     let cursor = app.hub.cursor(); // the position first, then the look: nothing in between is missed
     let unread = Json(json!({ "unread": 0 }));
-    let hold = Hold::new([channel]).since(cursor).poll(&poll);
+    // One poll a user, who has one client here. Where there may be two, such as tabs, a key has to tell
+    // them apart: else they end each other's polls without pause.
+    let hold = Hold::new([channel]).since(cursor).poll(&poll).supersede_by(user);
     Ok(([("x-handler", "inbox")], hold, unread).into_response())
 }
 
