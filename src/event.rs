@@ -30,6 +30,8 @@ pub struct Event {
     is_json: bool,
     /// Whether the payload is text that needs no escapes in JSON.
     is_plain: bool,
+    /// What its channel's name and its content type weigh besides, on the channel that it is held on.
+    texts: u32,
     weight: usize,
 }
 
@@ -78,24 +80,32 @@ impl Event {
         let type_bytes = content_type.as_ref().map_or(0, |text| text.len());
         let held = payload.len().saturating_add(type_bytes).saturating_add(Self::OVERHEAD_BYTES);
         let weight = held.saturating_add(transcoded);
-        Self { payload, content_type, is_json, is_plain: transcoded == 0, weight }
+        Self { payload, content_type, is_json, is_plain: transcoded == 0, texts: 0, weight }
     }
 
-    /// Counts what is held of its channel's name and its content type for JSON replies, if that is
-    /// more than is counted for every event.
+    /// The event as it is held on a channel: for JSON replies, with the channel's name and the content
+    /// type, which count if they are longer than what is counted for every event.
+    pub(crate) fn on(self, channel: &Channel) -> Self {
+        Self { texts: self.texts_on(channel), ..self }
+    }
+
     #[cfg(feature = "json")]
-    pub(crate) fn count_texts(&mut self, channel: &Channel) {
+    fn texts_on(&self, channel: &Channel) -> u32 {
         let texts = [channel.as_str(), self.content_type().unwrap_or_default()];
         let length: usize = texts.iter().map(|text| text.len()).sum();
         // The most common, for which it is known without a look.
-        if length * json::MOST_PER_BYTE > Self::TEXT_BYTES {
-            let quoted: usize = texts.iter().map(json::quoted).sum();
-            self.weight = self.weight.saturating_add(quoted.saturating_sub(Self::TEXT_BYTES));
+        if length * json::MOST_PER_BYTE <= Self::TEXT_BYTES {
+            return 0;
         }
+        let quoted: usize = texts.iter().map(json::quoted).sum();
+        // Both are bounded.
+        quoted.saturating_sub(Self::TEXT_BYTES) as u32
     }
 
     #[cfg(not(feature = "json"))]
-    pub(crate) fn count_texts(&mut self, _: &Channel) {}
+    fn texts_on(&self, _: &Channel) -> u32 {
+        0
+    }
 
     /// For such texts, within [`Event::OVERHEAD_BYTES`].
     #[cfg(feature = "json")]
@@ -152,7 +162,7 @@ impl Event {
 
     /// What the event counts against the byte limits of a history.
     pub(crate) fn weight(&self) -> usize {
-        self.weight
+        self.weight.saturating_add(self.texts as usize)
     }
 
     /// What every held event counts against the byte limits beside its payload and content type,
@@ -160,7 +170,7 @@ impl Event {
     ///
     /// With the feature `json`, a payload that is neither JSON nor text without anything to escape
     /// also counts in the form that it takes in a JSON reply, for that form is held, too; so do the
-    /// channel's name and the content type, where they have more than 200 bytes together.
+    /// channel's name and the content type, where they take more than 200 bytes in JSON together.
     pub const OVERHEAD_BYTES: usize = 512;
 }
 
@@ -476,8 +486,9 @@ mod tests {
             ("n".repeat(100), format!("a/b; c={}", "\"".repeat(50)), 7),
         ] {
             let typed = Event::typed("", kind.clone()).ok().filter(|_| !kind.is_empty());
-            let mut event = typed.unwrap_or_else(|| Event::new(""));
-            event.count_texts(&Channel::with_hash(&name, 0));
+            let event = typed.unwrap_or_else(|| Event::new("")).on(&Channel::with_hash(&name, 0));
+            // Not once more for each time.
+            let event = event.on(&Channel::with_hash(&name, 0));
             assert_eq!(transcoded(&event), kind.len() + more, "{name} {kind}");
         }
     }

@@ -201,6 +201,11 @@ impl History {
         older.chain(newest.filter(|&(latest, _)| sequence < latest))
     }
 
+    /// Whether there never was an event after `sequence`, but before `end`.
+    pub(crate) fn is_quiet(&self, sequence: u64, end: u64) -> bool {
+        self.floor <= sequence && self.after(sequence).next().is_none_or(|(first, _)| end < first)
+    }
+
     fn get(&self, place: usize) -> Option<&Arc<Stored>> {
         match self.older.get(place) {
             Some(held) => Some(&held.stored),

@@ -252,8 +252,9 @@ impl Common {
         }
     }
 
-    /// Makes room for somebody who found none: one step for each of their tries, the dearest last.
-    fn make_room(&self, step: Room, now: u64, wanted: &Wanted) {
+    /// Makes room for somebody who found none: one step for each of their tries, the dearest last. True
+    /// if the same step may make more.
+    fn make_room(&self, step: Room, now: u64, wanted: &Wanted) -> bool {
         let cells: Vec<_> = self.cells().collect();
         let changes = Changes::default();
         if step == Room::Due {
@@ -262,12 +263,16 @@ impl Common {
         // All at once, so that no permit slips by from a shard that is still to be visited into one
         // that was; and what there is goes to the shards that want it, not to who comes first.
         let mut shards: Vec<_> = cells.iter().map(|cell| cell.lock(&changes)).collect();
+        let mut has_more = false;
         if step == Room::Remnants {
-            // No more than are wanted, and first those that matter least.
-            for _ in &wanted.channels {
+            // No more than are wanted, and first those that matter least. One may be a channel of who
+            // wants them, and then they want one more.
+            let spare: usize = shards.iter().map(|shard| shard.spare_channels).sum();
+            for _ in spare..wanted.channels.len() {
                 let with =
                     shards.iter_mut().filter_map(|shard| Some((shard.next_remnant()?, shard)));
-                with.min_by_key(|&(settles, _)| settles).map(|(_, shard)| shard.forget_remnant());
+                let first = with.min_by_key(|&(settles, _)| settles);
+                has_more = first.is_some_and(|(_, shard)| shard.forget_remnant());
             }
         }
         for shard in &mut shards {
@@ -282,6 +287,7 @@ impl Common {
                 shard.spare_channels += self.channels.take(true);
             }
         }
+        has_more
     }
 }
 

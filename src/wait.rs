@@ -3,19 +3,18 @@
 use std::{
     fmt,
     future::Future,
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use futures_core::Stream;
-use tokio::task::consume_budget;
 
 use crate::{
     cursor::{Cursor, Since},
     driver::{self, Now},
     outcome::{Refused, Waited},
-    registry::{Ask, Common, Parts, Phase},
+    registry::{Ask, Common, Parts},
     trace::{Begin, Moment, Observed, Outcome},
 };
 
@@ -28,9 +27,8 @@ use crate::{
 /// lives.
 ///
 /// Its outcome is a [`Waited`]. An event that is ready wins a tie against the deadline. Once it has
-/// returned its outcome it is pending for ever. Once its hub drains all are answered at once; they
-/// take part in tokio's [cooperative scheduling](tokio::task::coop), so that a loop over them lets other
-/// tasks run.
+/// returned its outcome it is pending for ever. Once its hub drains every new one is refused at once: a
+/// loop over waits has to end then, or to pause, or it keeps its thread for ever.
 ///
 /// A hold runs out only on a tokio runtime with its time driver enabled; elsewhere a wait ends by
 /// events alone.
@@ -188,10 +186,6 @@ impl Future for Wait {
                 Some(Waited::Refused { reason: *reason, cursor: now.unmoved(since) })
             }
             (State::New, Ok(parts)) => {
-                // All are refused at once now: a loop over them has to let other tasks run.
-                if parts.common().phase() != Phase::Open {
-                    ready!(pin!(consume_budget()).poll(cx));
-                }
                 let now = Now::of(parts.common());
                 let hold = wait.hold.min(driver::nanos(parts.common().config.max_hold));
                 let deadline = (hold > 0).then(|| now.after_nanos(hold));

@@ -14,8 +14,8 @@ use crate::{
 /// What has happened to a wait, as far as one of its channels knows.
 ///
 /// The future decides the outcome when it is polled, from these and from the histories, all read
-/// under the locks: so an event that is there wins over what happened beside it, but for a deletion
-/// that came before: nobody else tells that.
+/// under the locks: so an event that is there, or a gap, wins over what happened beside it; an event not over
+/// a deletion that came before: nobody else tells that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum State {
     /// In its channel's queue. Left for one of the others by whoever takes it out of the queue.
@@ -51,7 +51,7 @@ pub(crate) struct Waiter {
     pub(crate) stale: bool,
     /// The hub's sequence when the wait registered. Nothing that its channels held up to here is
     /// new to it, and a broadcast of a lower number was not meant for it. Of a part that is
-    /// `Deleted`, the number of that, up to which its channel had nothing new.
+    /// `Deleted`, the number of that, if its channel had nothing new up to then.
     pub(crate) registered: u64,
     /// Taken by whoever ends `Parked`, or wants the wait polled again.
     pub(crate) waker: Option<Waker>,

@@ -134,6 +134,23 @@ async fn an_event_does_not_hide_a_deletion_on_its_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_on_its_way_to_who_hears_of_a_deletion_is_a_gap() {
+    let (hub, c) = (paced(1), channels(2));
+    let mut crowd = crowd(&hub, 3);
+    let mut both = park(&hub, &c, Since::Now);
+    settle().await;
+    publish(&hub, &c[0], "e");
+    assert!(hub.delete(&c[1]));
+    assert!(hub.delete(&c[0]));
+    pass(MS * 9).await;
+    for wait in crowd.iter_mut().chain([&mut both]) {
+        let batch = batch(answer(wait));
+        assert!(batch.gap() && batch.is_empty(), "the event is gone");
+        assert!(matches!(ask(&hub, &c, batch.cursor()), Waited::TimedOut { .. }));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn touches_and_deletes_are_paced_and_the_last_one_counts() {
     let hub = paced(1);
     let mut crowd = crowd(&hub, 4);

@@ -113,8 +113,7 @@ async fn an_event_takes_the_answers_place_and_keeps_what_is_not_about_its_body()
     for name in ["etag", "content-digest", "content-disposition"] {
         assert!(headers.get(name).is_none(), "{name} of the body that was not sent");
     }
-    assert_eq!(response.extensions().get(), Some(&"for who is outside"));
-    assert!(response.extensions().get::<Hold>().is_none());
+    assert!(response.extensions().is_empty());
     assert_eq!(text(response).await, "news");
     assert_eq!(hub.stats().parked, 0);
 }

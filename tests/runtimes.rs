@@ -358,24 +358,3 @@ fn events_of_a_runtime_that_is_gone_age_on_the_next_that_uses_the_hub() {
         assert_eq!(Arc::strong_count(&alive), 1, "it was too old for a second");
     }
 }
-
-#[test]
-fn a_loop_over_a_hub_that_drains_lets_others_run() {
-    let hub = Hub::new();
-    let other = hub.clone();
-    paused().block_on(async move {
-        tokio::spawn(async move {
-            loop {
-                drop(other.wait(channels(1)).await);
-            }
-        });
-        settle().await;
-        hub.drain(Duration::ZERO);
-        // Would never come to its end.
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-        hub.close();
-        tokio::task::yield_now().await;
-    });
-}

@@ -32,7 +32,7 @@ use crate::{channel::Channel, cursor::Since, outcome::Waited};
 ///
 /// The layer parks the response and lets go of the handler. If the hold runs out the response goes
 /// out as it is, with a cursor. If an event comes first, its reply takes the response's place and
-/// keeps those of its header fields that do not describe its body. A poll that is refused, or whose
+/// keeps those of its header fields that do not describe its body, and none of its extensions. A poll that is refused, or whose
 /// channel is deleted, is answered as by the layer's own routes.
 ///
 /// A handler closes the race between looking and waiting by taking the position *before* it looks:
@@ -210,14 +210,12 @@ const OF_THE_CONTENT: [HeaderName; 6] = [
 /// Header fields that say which state of a resource a response shows, and for how long.
 const OF_THE_STATE: [HeaderName; 5] = [AGE, CACHE_CONTROL, CONTENT_LOCATION, ETAG, EXPIRES];
 
-/// A reply with the extensions of a response and those of its header fields that still make sense.
+/// A reply with those of the header fields of a response that still make sense.
 pub(super) fn in_place_of<B>(
     own: Response<B>,
     mut reply: Response<ReplyBody>,
 ) -> Response<ReplyBody> {
-    let own = own.into_parts().0;
-    *reply.extensions_mut() = own.extensions;
-    let mut kept: HeaderMap = own.headers;
+    let mut kept: HeaderMap = own.into_parts().0.headers;
     for name in OF_THE_BODY.into_iter().chain(OF_THE_CONTENT).chain(OF_THE_STATE) {
         kept.remove(name);
     }

@@ -211,6 +211,7 @@ impl Upload {
                 return Ok(bad_request(&Invalid::new(field, error.to_string())));
             }
         };
+        let event = event.on(&self.channel);
         let weight = event.weight();
         if self.hub.follows() {
             let change = Change::Publish(self.channel.clone(), event);

@@ -77,7 +77,7 @@ impl Hub {
             return Err(PublishError::Payload { max_bytes: config.max_payload_bytes });
         }
         let max_bytes = config.total_history_bytes;
-        if event.weight() > max_bytes {
+        if event.clone().on(change.channel()).weight() > max_bytes {
             return Err(PublishError::TotalHistory { max_bytes });
         }
         Ok(())
@@ -116,7 +116,7 @@ impl Future for Appending {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AppendError {
-    /// It is beyond a limit of this hub. It is not in the log.
+    /// It is beyond a limit of this hub, or the hub is closed. It is not in the log.
     Refused(PublishError),
     /// As many entries as may be are on their way to the log. It is not in the log. A
     /// [`PublishService`](crate::PublishService) then answers 503; a

@@ -78,9 +78,12 @@ impl Parts {
     ) -> Option<Waited> {
         let mut ended = Err(short);
         for step in Room::STEPS {
-            let Err((short, wanted)) = &ended else { break };
-            if step.may_help(*short) {
-                self.common().make_room(step, now, wanted);
+            let mut has_more = true;
+            while let (true, Err((short, wanted))) = (has_more, &ended) {
+                if !step.may_help(*short) {
+                    break;
+                }
+                has_more = self.common().make_room(step, now, wanted);
                 ended = self.try_start(ask, waker, now, true);
             }
         }

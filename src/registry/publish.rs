@@ -59,7 +59,7 @@ impl Registry {
         &self,
         number: Number,
         channel: &Channel,
-        mut event: Event,
+        event: Event,
         times: Times,
     ) -> Result<(Published, Option<u64>, Panics), PublishError> {
         let config = &self.common.config;
@@ -70,7 +70,7 @@ impl Registry {
             return Err(PublishError::ChannelName { max_bytes: config.max_channel_name_bytes });
         }
         let cell = self.locate(channel);
-        event.count_texts(channel);
+        let event = event.on(channel);
         let weight = event.weight();
         let mut stored = Some(Stored::new(channel.clone(), event, times.moment));
         let changes = Changes::default();
@@ -81,10 +81,13 @@ impl Registry {
         };
         let mut placed = place(false);
         for step in Room::STEPS {
-            let Err(short) = placed else { break };
-            if step.may_help(short) {
+            let mut has_more = true;
+            while let (true, Err(short)) = (has_more, &placed) {
+                if !step.may_help(*short) {
+                    break;
+                }
                 let wanted = Wanted { wait: None, channels: vec![cell.index] };
-                self.common.make_room(step, times.now, &wanted);
+                has_more = self.common.make_room(step, times.now, &wanted);
                 placed = place(true);
             }
         }

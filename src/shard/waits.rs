@@ -4,7 +4,7 @@
 
 use std::task::Waker;
 
-use super::{Ended, Shard, Short};
+use super::{Ended, Shard, Short, record::Record};
 use crate::{
     channel::{Channel, Role},
     history::Evicted,
@@ -108,7 +108,7 @@ impl Shard {
         most: usize,
         wakers: &mut WakeList,
     ) -> Ended {
-        let queue = &mut self.channels[channel].queue;
+        let Record { queue, history, .. } = &mut self.channels[channel];
         let mut count = 0;
         while let Some(key) = queue.front() {
             let waiter = &mut self.waiters[key];
@@ -119,7 +119,7 @@ impl Shard {
                 return Ended { count, more: true };
             }
             waiter.state = state;
-            if state == State::Deleted {
+            if state == State::Deleted && history.is_quiet(waiter.registered, sequence) {
                 waiter.registered = sequence;
             }
             wakers.push(waiter.waker.take());

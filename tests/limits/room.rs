@@ -82,6 +82,15 @@ async fn no_more_deleted_channels_make_room_than_are_wanted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_poll_of_a_deleted_channel_finds_room_for_another() {
+    let hub = hub(|hub| hub.max_channels(2).shards(1));
+    let c = named("c", 3);
+    c[..2].iter().for_each(|c| _ = hub.publish(c, "e").unwrap());
+    c[..2].iter().for_each(|c| assert!(hub.delete(c)));
+    assert!(task::spawn(hub.wait([&c[0], &c[2]])).poll().is_pending());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_evicts_no_memory_of_deleted_channels() {
     for shards in [1, 64] {
         let hub = hub(|hub| hub.max_waits(100).shards(shards));

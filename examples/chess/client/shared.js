@@ -66,10 +66,10 @@ export async function* together(me, tools) {
     quiet = message.quiet;
     if (message.state) me.tell(message.state);
     if (message.kind === "refused") {
-      const { status, channel, isStrange } = message;
+      const { status, channel, asked, isStrange } = message;
       apart = isStrange ? Infinity : Date.now() + APART * 1_000;
-      const isMine = isStrange ? channels.some((one) => channel.endsWith(one)) : names.includes(channel);
-      if (status === 410 && isMine)
+      if (isStrange) bus.close(); // what others hand round is of no more use
+      if (status === 410 && channels.includes(asked))
         throw Object.assign(new Error(message.detail), { status, channel });
     }
     return message.kind || message.gap ? undefined : message;
@@ -166,7 +166,10 @@ async function lead(me, { ask, isEmpty, sleep, MARGIN, MOST_PAUSE }, name, stop)
     } catch (error) {
       if (signal.aborted) continue;
       const { channel, status, message: detail } = error;
-      post({ kind: "refused", channel, status, detail, isStrange: !!channel && isStrange(channel) });
+      // As it was asked for; behind a prefix that nobody has told, most likely the longest that fits.
+      const fits = channels.filter((one) => channel?.endsWith(one)).sort((a, b) => b.length - a.length);
+      const asked = channels[names.indexOf(channel)] ?? fits[0];
+      post({ kind: "refused", channel, asked, status, detail, isStrange: !!channel && isStrange(channel) });
       members.clear();
       cursor = undefined;
     }

@@ -57,6 +57,27 @@ fn a_parked_wait_outlives_no_delete() {
 }
 
 #[test]
+fn an_event_that_races_a_delete_of_many_is_seen_or_is_a_gap() {
+    explore(|| {
+        let registry = registry(1);
+        let channel = channel_on(&registry, 0);
+        // One more than a batch: both go on after they have let the lock go.
+        let mut clients = three_parked(&registry, &channel);
+        let publisher = publisher(&registry, &channel, "a");
+        assert!(registry.delete(&channel, 0));
+
+        let sent = publisher.join().unwrap();
+        for client in &mut clients {
+            let answer = client.wake_up();
+            client.hear(&answer);
+            client.catch_up();
+            assert_seen_or_a_gap(client, sent);
+        }
+        leaves_nothing(&registry);
+    });
+}
+
+#[test]
 fn a_wait_that_comes_after_a_delete_waits_for_a_new_channel() {
     explore(|| {
         let registry = registry(1);
