@@ -89,6 +89,11 @@ impl Event {
         Self { texts: self.texts_on(channel), ..self }
     }
 
+    /// What the event would count on a channel.
+    pub(crate) fn weight_on(&self, channel: &Channel) -> usize {
+        self.weight.saturating_add(self.texts_on(channel) as usize)
+    }
+
     #[cfg(feature = "json")]
     fn texts_on(&self, channel: &Channel) -> u32 {
         let texts = [channel.as_str(), self.content_type().unwrap_or_default()];

@@ -32,8 +32,8 @@ use crate::{channel::Channel, cursor::Since, outcome::Waited};
 ///
 /// The layer parks the response and lets go of the handler. If the hold runs out the response goes
 /// out as it is, with a cursor. If an event comes first, its reply takes the response's place and
-/// keeps those of its header fields that do not describe its body, and none of its extensions. A poll that is refused, or whose
-/// channel is deleted, is answered as by the layer's own routes.
+/// keeps those of its header fields that do not describe its body, and none of its extensions. A
+/// poll that is refused, or whose channel is deleted, is answered as by the layer's own routes.
 ///
 /// A handler closes the race between looking and waiting by taking the position *before* it looks:
 ///

@@ -211,8 +211,7 @@ impl Upload {
                 return Ok(bad_request(&Invalid::new(field, error.to_string())));
             }
         };
-        let event = event.on(&self.channel);
-        let weight = event.weight();
+        let weight = event.weight_on(&self.channel);
         if self.hub.follows() {
             let change = Change::Publish(self.channel.clone(), event);
             return match self.hub.try_append(self.id.take(), change) {

@@ -77,7 +77,7 @@ impl Hub {
             return Err(PublishError::Payload { max_bytes: config.max_payload_bytes });
         }
         let max_bytes = config.total_history_bytes;
-        if event.clone().on(change.channel()).weight() > max_bytes {
+        if event.weight_on(change.channel()) > max_bytes {
             return Err(PublishError::TotalHistory { max_bytes });
         }
         Ok(())
