@@ -37,8 +37,8 @@ pub enum Waited {
         /// Where to go on.
         cursor: Cursor,
     },
-    /// A channel of the wait was deleted, before there was an event or a gap for it. What came later is
-    /// for the next wait from this cursor.
+    /// A channel of the wait was deleted, and nothing else had ended the wait before. An event that came
+    /// later is for the next wait from this cursor; where events are gone, the gap is told instead.
     Deleted {
         /// The channel; one of them if several were.
         channel: Channel,

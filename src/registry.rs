@@ -110,6 +110,12 @@ enum Room {
 impl Room {
     const STEPS: [Self; 3] = [Self::Spare, Self::Due, Self::Remnants];
 
+    /// How often it is worth a try. What remnants leave may be one of the channels that are wanted, or
+    /// somebody else is quicker.
+    fn tries(self) -> usize {
+        if self == Self::Remnants { 64 } else { 1 }
+    }
+
     fn may_help(self, short: Short) -> bool {
         match short {
             // A wait whose time is over keeps its permit until its future has seen it.
@@ -252,8 +258,8 @@ impl Common {
         }
     }
 
-    /// Makes room for somebody who found none: one step for each of their tries, the dearest last. True
-    /// if the same step may make more.
+    /// Makes room for somebody who found none: one step for each of their tries, the dearest last. False
+    /// if there was nothing to be made.
     fn make_room(&self, step: Room, now: u64, wanted: &Wanted) -> bool {
         let cells: Vec<_> = self.cells().collect();
         let changes = Changes::default();
@@ -263,16 +269,14 @@ impl Common {
         // All at once, so that no permit slips by from a shard that is still to be visited into one
         // that was; and what there is goes to the shards that want it, not to who comes first.
         let mut shards: Vec<_> = cells.iter().map(|cell| cell.lock(&changes)).collect();
-        let mut has_more = false;
+        let mut is_made = step != Room::Remnants;
         if step == Room::Remnants {
-            // No more than are wanted, and first those that matter least. One may be a channel of who
-            // wants them, and then they want one more.
-            let spare: usize = shards.iter().map(|shard| shard.spare_channels).sum();
-            for _ in spare..wanted.channels.len() {
+            // No more than are wanted, and first those that matter least.
+            for _ in &wanted.channels {
                 let with =
                     shards.iter_mut().filter_map(|shard| Some((shard.next_remnant()?, shard)));
                 let first = with.min_by_key(|&(settles, _)| settles);
-                has_more = first.is_some_and(|(_, shard)| shard.forget_remnant());
+                is_made |= first.is_some_and(|(_, shard)| shard.forget_remnant());
             }
         }
         for shard in &mut shards {
@@ -287,7 +291,7 @@ impl Common {
                 shard.spare_channels += self.channels.take(true);
             }
         }
-        has_more
+        is_made
     }
 }
 

@@ -78,12 +78,11 @@ impl Parts {
     ) -> Option<Waited> {
         let mut ended = Err(short);
         for step in Room::STEPS {
-            let mut has_more = true;
-            while let (true, Err((short, wanted))) = (has_more, &ended) {
-                if !step.may_help(*short) {
+            for _ in 0..step.tries() {
+                let Err((short, wanted)) = &ended else { break };
+                if !step.may_help(*short) || !self.common().make_room(step, now, wanted) {
                     break;
                 }
-                has_more = self.common().make_room(step, now, wanted);
                 ended = self.try_start(ask, waker, now, true);
             }
         }

@@ -81,13 +81,12 @@ impl Registry {
         };
         let mut placed = place(false);
         for step in Room::STEPS {
-            let mut has_more = true;
-            while let (true, Err(short)) = (has_more, &placed) {
-                if !step.may_help(*short) {
+            for _ in 0..step.tries() {
+                let Err(short) = placed else { break };
+                let wanted = Wanted { wait: None, channels: vec![cell.index] };
+                if !step.may_help(short) || !self.common.make_room(step, times.now, &wanted) {
                     break;
                 }
-                let wanted = Wanted { wait: None, channels: vec![cell.index] };
-                has_more = self.common.make_room(step, times.now, &wanted);
                 placed = place(true);
             }
         }
