@@ -1,13 +1,18 @@
-//! Events: what is published, and what a poll receives.
+//! Events: what is published, and as entries what a poll receives.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+mod entry;
+#[cfg(feature = "json")]
+mod json;
+
+use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 
-use crate::{channel::Channel, cursor::Cursor, trace::Moment};
-
 #[cfg(feature = "json")]
-mod json;
+pub(crate) use self::entry::Encoded;
+pub use self::entry::Entry;
+pub(crate) use self::entry::Stored;
+use crate::channel::Channel;
 
 /// What is published: payload bytes and, if known, their content type.
 ///
@@ -28,8 +33,6 @@ pub struct Event {
     payload: Bytes,
     content_type: Option<Cow<'static, str>>,
     is_json: bool,
-    /// Whether the payload is text that needs no escapes in JSON.
-    is_plain: bool,
     /// What its channel's name and its content type weigh besides, on the channel that it is held on.
     texts: u32,
     weight: usize,
@@ -77,10 +80,15 @@ impl Event {
         let transcoded = if is_json { 0 } else { json::transcoded(&payload) };
         #[cfg(not(feature = "json"))]
         let transcoded = 0;
-        let type_bytes = content_type.as_ref().map_or(0, |text| text.len());
-        let held = payload.len().saturating_add(type_bytes).saturating_add(Self::OVERHEAD_BYTES);
-        let weight = held.saturating_add(transcoded);
-        Self { payload, content_type, is_json, is_plain: transcoded == 0, texts: 0, weight }
+        let mut event = Self { payload, content_type, is_json, texts: 0, weight: 0 };
+        event.weight = event.weight_as_held().saturating_add(transcoded);
+        event
+    }
+
+    /// Without what it takes in a JSON reply.
+    fn weight_as_held(&self) -> usize {
+        let content_type = self.content_type.as_ref().map_or(0, |text| text.len());
+        self.payload.len().saturating_add(content_type).saturating_add(Self::OVERHEAD_BYTES)
     }
 
     /// The event as it is held on a channel: for JSON replies, with the channel's name and the content
@@ -153,16 +161,10 @@ impl Event {
         self.is_json
     }
 
-    /// Whether the payload can be sent as it is held, between quotes, in a JSON reply.
-    #[cfg_attr(not(feature = "json"), allow(dead_code, reason = "the JSON reply asks"))]
-    pub(crate) fn is_plain(&self) -> bool {
-        self.is_plain
-    }
-
-    /// The length of the payload as a string in JSON, if it is text.
+    /// The bytes of the payload in a JSON reply without quotes, if it cannot be sent as it is held.
     #[cfg(feature = "json")]
-    pub(crate) fn quoted_bytes(&self) -> usize {
-        json::quoted(&self.payload) + r#""""#.len()
+    pub(crate) fn transcoded(&self) -> usize {
+        self.weight - self.weight_as_held()
     }
 
     /// What the event counts against the byte limits of a history.
@@ -293,104 +295,6 @@ impl fmt::Display for EventError {
 
 impl std::error::Error for EventError {}
 
-/// An event as its channel holds it; all who receive it share it.
-pub(crate) struct Stored {
-    pub(crate) channel: Channel,
-    pub(crate) event: Event,
-    published: Moment,
-    /// Its place in a JSON reply, written by the first poll that needs it.
-    #[cfg(feature = "json")]
-    pub(crate) json: std::sync::OnceLock<Box<Encoded>>,
-}
-
-/// An event as it stands in a JSON reply.
-#[cfg(feature = "json")]
-pub(crate) struct Encoded {
-    /// Up to the payload.
-    pub(crate) head: Bytes,
-    /// The payload in a form of its own, if it cannot be sent as it is held. Counted in the weight.
-    pub(crate) payload: Option<Bytes>,
-    pub(crate) tail: &'static [u8],
-}
-
-impl Stored {
-    pub(crate) fn new(channel: Channel, event: Event, published: Moment) -> Arc<Self> {
-        Arc::new(Self {
-            channel,
-            event,
-            published,
-            #[cfg(feature = "json")]
-            json: std::sync::OnceLock::new(),
-        })
-    }
-}
-
-/// A published event: where it stands, and what was published. Cloning is cheap.
-///
-/// ```
-/// use tower_longpoll::{Channel, Event, Hub, Since, Waited};
-///
-/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (hub, news) = (Hub::new(), Channel::new("news")?);
-/// let published = hub.publish(&news, Event::text("hello"))?;
-/// let Waited::Events(batch) = hub.wait([&news]).since(Since::Oldest).await else { panic!() };
-/// let entry = &batch.entries()[0];
-/// assert_eq!((entry.channel(), entry.cursor()), (&news, published.cursor));
-/// assert_eq!(entry.payload(), "hello");
-/// assert_eq!(entry.event().content_type(), Some("text/plain; charset=utf-8"));
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone)]
-pub struct Entry {
-    cursor: Cursor,
-    stored: Arc<Stored>,
-}
-
-impl Entry {
-    pub(crate) fn new(cursor: Cursor, stored: Arc<Stored>) -> Self {
-        Self { cursor, stored }
-    }
-
-    /// The event's own position: who polls since here has seen all up to this event.
-    pub fn cursor(&self) -> Cursor {
-        self.cursor
-    }
-
-    /// The channel that it was published on.
-    pub fn channel(&self) -> &Channel {
-        &self.stored.channel
-    }
-
-    /// What was published.
-    pub fn event(&self) -> &Event {
-        &self.stored.event
-    }
-
-    /// The payload of the event.
-    pub fn payload(&self) -> &Bytes {
-        self.event().payload()
-    }
-
-    pub(crate) fn published(&self) -> Moment {
-        self.stored.published
-    }
-
-    #[cfg(feature = "json")]
-    pub(crate) fn stored(&self) -> &Stored {
-        &self.stored
-    }
-}
-
-impl fmt::Debug for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = f.debug_struct("Entry");
-        out.field("cursor", &self.cursor).field("channel", self.channel());
-        out.field("event", self.event()).finish()
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::indexing_slicing)]
 mod tests {
@@ -464,19 +368,12 @@ mod tests {
         {
             let held = serde_json::to_string(text).map(|json| json.len() - 2);
             let held = held.map(|held| if held == text.len() { 0 } else { held });
-            assert_eq!(held.ok(), Some(transcoded(&Event::new(text.to_owned()))), "{text:?}");
+            assert_eq!(held.ok(), Some(Event::new(text.to_owned()).transcoded()), "{text:?}");
         }
         for bytes in 1..10 {
-            assert_eq!(transcoded(&Event::new(vec![0xff; bytes])), bytes.div_ceil(3) * 4);
+            assert_eq!(Event::new(vec![0xff; bytes]).transcoded(), bytes.div_ceil(3) * 4);
         }
-        let json = Event::typed("\"\\n\"", "application/json");
-        assert_eq!(json.map(|event| transcoded(&event)), Ok("application/json".len()));
-    }
-
-    /// What an event weighs beside its payload and what every event has.
-    #[cfg(feature = "json")]
-    fn transcoded(event: &Event) -> usize {
-        event.weight() - event.payload().len() - Event::OVERHEAD_BYTES
+        assert_eq!(Event::typed("\"\\n\"", "application/json").map(|e| e.transcoded()), Ok(0));
     }
 
     #[cfg(feature = "json")]
@@ -494,7 +391,7 @@ mod tests {
             let event = typed.unwrap_or_else(|| Event::new("")).on(&Channel::with_hash(&name, 0));
             // Not once more for each time.
             let event = event.on(&Channel::with_hash(&name, 0));
-            assert_eq!(transcoded(&event), kind.len() + more, "{name} {kind}");
+            assert_eq!(event.weight() - event.weight_as_held(), more, "{name} {kind}");
         }
     }
 

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::ServiceExt;
 use tower_longpoll::{
-    Hub, PathRoute, PublishService, Since, Waited,
+    Event, Hub, PathRoute, PublishError, PublishService, Since, Waited,
     backplane::{AppendError, Backplane, MemoryLog},
 };
 
@@ -50,6 +50,9 @@ async fn a_cursor_from_a_quicker_node_waits_and_misses_nothing() {
     let mut parked = task::spawn(slow.hub().wait([&a]).since(ahead).hold(LONG));
     assert_pending!(parked.poll(), "neither a gap nor the past");
     assert_eq!(slow.hub().stats().parked, 1);
+    // Too late to ask for something else.
+    let mut parked = task::spawn(parked.into_inner().since(Since::Oldest));
+    assert_pending!(parked.poll());
     let next = quick.publisher().publish(&a, "3").await.unwrap();
     settle().await;
     assert_pending!(parked.poll());
@@ -59,6 +62,18 @@ async fn a_cursor_from_a_quicker_node_waits_and_misses_nothing() {
     let told: Vec<_> = batch.entries().iter().map(|entry| &entry.payload()[..]).collect();
     assert_eq!((told, batch.gap(), batch.cursor()), (vec![&b"3"[..]], false, next));
     assert_eq!(slow.hub().stats().parked, 0);
+}
+
+#[cfg(feature = "json")]
+#[tokio::test(start_paused = true)]
+async fn what_no_node_of_its_settings_could_hold_is_not_appended() {
+    let max_bytes = 3_000 + Event::MAX_CONTENT_TYPE_BYTES + Event::OVERHEAD_BYTES;
+    let settings = Hub::builder().max_payload_bytes(3_000).total_history_bytes(max_bytes);
+    let node = node_with(settings, MemoryLog::new()).await;
+    // As base64 it takes a third more, beside itself.
+    let published = node.publisher().publish(&channel("a"), vec![0xff; 3_000]).await;
+    assert_eq!(published, Err(AppendError::Refused(PublishError::TotalHistory { max_bytes })));
+    node.publisher().publish(&channel("a"), vec![b'x'; 3_000]).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -116,12 +116,6 @@ impl Tab {
         let metrics =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.protocol("Emulation.setDeviceMetricsOverride", metrics).await;
-        // A busy browser takes a moment: what is measured and what is laid out must both have it.
-        let script = format!(
-            "return innerWidth === {width} && innerHeight === {height}
-                && matchMedia('(width: {width}px) and (height: {height}px)').matches"
-        );
-        self.wait_until(&format!("a size of {width} x {height}"), &script).await;
     }
 
     /// Sends a command of the Chrome DevTools Protocol.

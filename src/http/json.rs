@@ -125,12 +125,12 @@ fn encode(entry: &Entry) -> Encoded {
     head.add(r#","data":"#);
     let (payload, tail): (_, &[u8]) = match std::str::from_utf8(event.payload()) {
         Ok(_) if event.is_json() => (None, b"}"),
-        Ok(_) if event.is_plain() => {
+        Ok(_) if event.transcoded() == 0 => {
             head.add(r#"""#);
             (None, b"\"}")
         }
         Ok(text) => {
-            let mut quoted = Vec::with_capacity(event.quoted_bytes());
+            let mut quoted = Vec::with_capacity(event.transcoded() + r#""""#.len());
             quote(text, &mut quoted);
             (Some(quoted), b"}")
         }

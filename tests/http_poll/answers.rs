@@ -1,7 +1,10 @@
 //! The table of answers.
 
-use http::{Version, header::CONNECTION};
-use tower_longpoll::{Batch, Refused, http::Invalid};
+use http::{HeaderValue, Version, header::CONNECTION};
+use tower_longpoll::{
+    Batch, Refused,
+    http::{CHANNEL, Invalid},
+};
 
 use super::*;
 
@@ -191,7 +194,11 @@ fn replaced(hub: &Hub, reply: Reply) -> LongPollLayer<PathRoute> {
         .reply(reply)
         .on_events(|batch: &Batch| teapot(format!("events {} {}", batch.len(), batch.gap())))
         .on_timeout(|cursor| teapot(format!("timeout {cursor}")))
-        .on_deleted(|cursor| teapot(format!("deleted {cursor}")))
+        .on_deleted(|cursor| {
+            let mut response = teapot(format!("deleted {cursor}"));
+            response.headers_mut().insert(CHANNEL, HeaderValue::from_static("not this"));
+            response
+        })
         .on_drained(|cursor| teapot(format!("drained {cursor}")))
         .on_refused(|reason: &Refused| teapot(format!("refused {}", reason.is_temporary())))
         .on_invalid(|invalid: &Invalid| teapot(format!("invalid {}", invalid.field())))
@@ -218,6 +225,8 @@ async fn a_closure_replaces_its_answer_and_the_standard_fields_stay() {
         for reply in [Reply::Raw, Reply::Json] {
             let answer = provoke(what, Version::HTTP_11, |hub| replaced(hub, reply)).await;
             assert_eq!(answer.extra(), extra, "{what:?} {reply:?}");
+            let channels = answer.headers.get_all(CHANNEL).iter();
+            assert!(channels.eq(if what == Deleted { &["c"][..] } else { &[] }), "{what:?}");
             if what != BadCursor {
                 answer.cursor();
             }

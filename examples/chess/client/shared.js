@@ -167,9 +167,11 @@ async function lead(me, { ask, isEmpty, sleep, MARGIN, MOST_PAUSE }, name, stop)
       if (signal.aborted) continue;
       const { channel, status, message: detail } = error;
       // As it was asked for; behind a prefix that nobody has told, most likely the longest that fits.
-      const fits = channels.filter((one) => channel?.endsWith(one)).sort((a, b) => b.length - a.length);
+      const fits = channels.filter((one) => channel?.endsWith(one));
+      fits.sort((one, other) => other.length - one.length);
       const asked = channels[names.indexOf(channel)] ?? fits[0];
-      post({ kind: "refused", channel, asked, status, detail, isStrange: !!channel && isStrange(channel) });
+      const refused = { channel, asked, status, detail, isStrange: !!channel && isStrange(channel) };
+      post({ kind: "refused", ...refused });
       members.clear();
       cursor = undefined;
     }
