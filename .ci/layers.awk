@@ -10,7 +10,7 @@ BEGIN {
     # A module imports from its own row and the rows above it. New modules go here.
     row("sync trace")                                     # base
     row("channel cursor event change config outcome random recent") # values
-    row("slab ring queue wake wheel history waiters")     # pure
+    row("slab names ring queue wake wheel history waiters") # pure
     row("shard")                                          # pure
     row("registry")                                       # locks
     row("driver turns")                                   # handles

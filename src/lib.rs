@@ -144,6 +144,7 @@ pub mod guide;
 mod history;
 pub mod http;
 mod hub;
+mod names;
 mod outcome;
 mod queue;
 mod random;

@@ -19,20 +19,16 @@ mod waits;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use hashbrown::HashTable;
-
 pub(crate) use self::{
     counts::{Counts, Holds},
     fanouts::Pace,
 };
-use self::{
-    fanouts::Fanout,
-    record::{Named, Record},
-};
+use self::{fanouts::Fanout, record::Record};
 use crate::{
     channel::{Channel, Role},
     event::Stored,
     history::{Bounds, Evicted, Held, History},
+    names::Names,
     outcome::{Batch, Refused},
     slab::Slab,
     trace::{Meter, Metered, Readings},
@@ -64,7 +60,7 @@ pub(crate) enum Short {
 /// In the order of use: what every poll and every publish needs is on neighbouring cache lines.
 #[repr(C)]
 pub(crate) struct Shard {
-    names: HashTable<Named>,
+    names: Names,
     channels: Slab<Record>,
     waiters: Slab<Waiter>,
     waits: usize,
@@ -97,7 +93,7 @@ pub(crate) struct Shard {
 impl Shard {
     pub(crate) fn new() -> Self {
         Self {
-            names: HashTable::new(),
+            names: Names::default(),
             channels: Slab::new(),
             waiters: Slab::new(),
             holds: Wheel::new(),
@@ -134,9 +130,7 @@ impl Shard {
     }
 
     pub(crate) fn find(&self, name: &Channel) -> Option<u32> {
-        let half = Named::half(name);
-        let is_it = |named: &Named| named.hash == half && self.channels[named.key].has_name(name);
-        self.names.find(Named::spread(half), is_it).map(|named| named.key)
+        self.names.find(half_hash(name), |key| self.channels[key].has_name(name))
     }
 
     /// Finds a channel after letting go what is too old in it, which may be all that it was.
@@ -182,15 +176,14 @@ impl Shard {
         } else {
             self.others += 1;
         }
-        let hash = Named::half(name);
+        let hash = half_hash(name);
         let key = self.channels.insert(Record {
             name: Some(Arc::clone(name.text())),
             hash,
             history: History::new(self.floor),
             ..Record::default()
         });
-        let named = Named { hash, key };
-        self.names.insert_unique(Named::spread(hash), named, |named| Named::spread(named.hash));
+        self.names.insert(hash, key);
         Ok(key)
     }
 
@@ -366,19 +359,11 @@ impl Shard {
         let Some(record) = self.channels.remove(key) else { return };
         debug_assert_eq!((record.waiters, record.history.len()), (0, 0), "nothing needs it");
         self.floor = self.floor.max(record.history.floor());
-        if let Ok(entry) =
-            self.names.find_entry(Named::spread(record.hash), |named| named.key == key)
-        {
-            entry.remove();
-        }
+        self.names.remove(record.hash, key);
         if record.role() == Role::Channel {
             self.spare_channels += 1;
         } else {
             self.others -= 1;
-        }
-        // Small tables stay: the next channel would allocate them again.
-        if self.names.capacity() > 64 && self.names.len() * 8 < self.names.capacity() {
-            self.names.shrink_to(self.names.len() * 2, |named| Named::spread(named.hash));
         }
     }
 
@@ -399,6 +384,11 @@ impl Shard {
     pub(crate) fn forget_remnants(&mut self) -> bool {
         (0..BATCH).all(|_| self.forget_remnant())
     }
+}
+
+/// What the table of names has of a name's hash: the other half says which shard it is in.
+fn half_hash(name: &Channel) -> u32 {
+    name.hash() as u32
 }
 
 impl Metered for Shard {

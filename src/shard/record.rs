@@ -1,4 +1,4 @@
-//! The record of a channel, and its entry in the table of names.
+//! The record of a channel.
 
 use std::sync::Arc;
 
@@ -48,24 +48,5 @@ impl Timed for Record {
 
     fn timer_mut(&mut self) -> &mut Timer {
         &mut self.timer
-    }
-}
-
-/// An entry of the table of names. Growing the table asks no record for its hash.
-#[derive(Clone, Copy)]
-pub(super) struct Named {
-    pub(super) hash: u32,
-    pub(super) key: u32,
-}
-
-impl Named {
-    /// Half of a name's hash: the other half says which shard it is in.
-    pub(super) fn half(name: &Channel) -> u32 {
-        name.hash() as u32
-    }
-
-    /// The table uses the lowest bits and the highest.
-    pub(super) fn spread(hash: u32) -> u64 {
-        u64::from(hash) << 32 | u64::from(hash)
     }
 }

@@ -14,6 +14,7 @@ impl Shard {
     pub(crate) fn validate(&mut self) {
         self.holds.validate(&self.waiters);
         self.ages.validate(&self.channels);
+        self.names.validate();
         assert_eq!(self.names.len(), self.channels.len(), "each channel has its name");
         let (mut waiters, mut parked, mut events, mut bytes) = (0, 0, 0, 0);
         let (mut others, mut remnants) = (0, 0);
