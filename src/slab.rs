@@ -7,7 +7,7 @@
 //! # Rules
 //!
 //! - A key is used only while its record lives. Keys are reused: an old key may name a new record,
-//!   and may, where debug assertions are off, read a default.
+//!   and may, where debug assertions are off, read what is left of the old one.
 //! - No key is [`NIL`], so that whoever links records by key has a word for "none".
 //! - A chunk is in exactly one of four states:
 //!
@@ -43,12 +43,14 @@ const MAX_CHUNKS: u32 = u32::MAX / CHUNK_SLOTS;
 const FULL: u64 = u64::MAX;
 
 const LIVES: &str = "a key is used only while its record lives";
-const STORED: &str = "a chunk offered to insert has storage for every slot";
 const LISTED: &str = "a list names only chunks that exist";
 
 /// A map from keys it chooses to records. Inserting and removing take constant (amortised) time.
 pub(crate) struct Slab<T> {
-    chunks: Vec<Chunk<T>>,
+    /// The storage of each chunk, or none when it is bare. Apart from the rest, which only those need
+    /// who come and go: of very many chunks, this stays in the caches.
+    storage: Vec<Option<Slots<T>>>,
+    chunks: Vec<Chunk>,
     len: usize,
     /// First chunk of the list of partial ones, or `NIL`.
     partial: u32,
@@ -59,13 +61,12 @@ pub(crate) struct Slab<T> {
 }
 
 /// Not options: whether a record lives its chunk tells, which is looked at in any case, and not the
-/// line of the record in which an option's mark would happen to be.
+/// line of the record in which an option's mark would happen to be. A slot without a record has a
+/// default in it, or what is left of its last record.
 type Slots<T> = Box<[T; CHUNK_SLOTS as usize]>;
 
 /// The header of up to [`CHUNK_SLOTS`] records.
-struct Chunk<T> {
-    /// None when the chunk is bare. A slot without a record has a default in it.
-    slots: Option<Slots<T>>,
+struct Chunk {
     /// Bit `i` is set exactly when slot `i` holds a record.
     occupied: u64,
     /// Neighbours in the list of partial or of bare chunks, `NIL` at its ends.
@@ -76,7 +77,14 @@ struct Chunk<T> {
 impl<T: Default> Slab<T> {
     /// An empty slab. It allocates nothing until the first insert.
     pub(crate) const fn new() -> Self {
-        Self { chunks: Vec::new(), len: 0, partial: NIL, bare: NIL, spare: NIL }
+        Self {
+            storage: Vec::new(),
+            chunks: Vec::new(),
+            len: 0,
+            partial: NIL,
+            bare: NIL,
+            spare: NIL,
+        }
     }
 
     /// Stores `value` and returns its key.
@@ -85,26 +93,35 @@ impl<T: Default> Slab<T> {
     ///
     /// When every key is taken, at four thousand million records.
     pub(crate) fn insert(&mut self, value: T) -> u32 {
-        let index = self.open_chunk();
-        let chunk = self.chunks.get_mut(index as usize).expect(LISTED);
+        if self.partial == NIL {
+            self.open_chunk();
+        }
+        let index = self.partial;
+        let Some(chunk) = self.chunks.get_mut(index as usize) else { no_chunk() };
         let slot = chunk.occupied.trailing_ones();
-        *chunk.slots.as_mut().and_then(|slots| slots.get_mut(slot as usize)).expect(STORED) = value;
         chunk.occupied |= 1 << slot;
         if chunk.occupied == FULL {
             unlink(&mut self.chunks, &mut self.partial, index);
         }
         self.len += 1;
-        index * CHUNK_SLOTS + slot
+        let key = index * CHUNK_SLOTS + slot;
+        self[key] = value;
+        key
     }
 
     /// Takes the record of `key` out, or returns `None` when there is none.
     pub(crate) fn remove(&mut self, key: u32) -> Option<T> {
+        let value = self.has(key).then(|| mem::take(&mut self[key]))?;
+        self.free(key);
+        Some(value)
+    }
+
+    /// Frees the slot of a record. What is left in it is dropped with the next one's insertion, or with
+    /// its chunk: what matters has been taken out.
+    pub(crate) fn free(&mut self, key: u32) {
         let (index, slot) = split(key);
-        let chunk = self.chunks.get_mut(index as usize)?;
-        if chunk.occupied & (1 << slot) == 0 {
-            return None;
-        }
-        let value = mem::take(chunk.slots.as_mut()?.get_mut(slot as usize)?);
+        let Some(chunk) = self.chunks.get_mut(index as usize) else { return };
+        debug_assert!(chunk.occupied & (1 << slot) != 0, "{LIVES}");
         let was_full = chunk.occupied == FULL;
         chunk.occupied &= !(1 << slot);
         let is_empty = chunk.occupied == 0;
@@ -112,10 +129,8 @@ impl<T: Default> Slab<T> {
         if was_full {
             link(&mut self.chunks, &mut self.partial, index);
         } else if is_empty {
-            unlink(&mut self.chunks, &mut self.partial, index);
             self.retire(index);
         }
-        Some(value)
     }
 
     /// The record of `key`, or `None` when there is none.
@@ -147,19 +162,17 @@ impl<T: Default> Slab<T> {
     /// How many slots there is memory for now. Looks at every chunk.
     #[cfg(test)]
     pub(crate) fn slots(&self) -> usize {
-        self.chunks.iter().flat_map(|chunk| &chunk.slots).map(|slots| slots.len()).sum()
+        self.storage.iter().flatten().map(|slots| slots.len()).sum()
     }
 
-    /// A chunk with room, which is the first of the partial ones on return.
-    fn open_chunk(&mut self) -> u32 {
-        if self.partial == NIL {
-            let index = match mem::replace(&mut self.spare, NIL) {
-                NIL => self.furnish_chunk(),
-                spare => spare,
-            };
-            link(&mut self.chunks, &mut self.partial, index);
-        }
-        self.partial
+    /// Makes a chunk the first of the partial ones, of which there is none.
+    #[cold]
+    fn open_chunk(&mut self) {
+        let index = match mem::replace(&mut self.spare, NIL) {
+            NIL => self.furnish_chunk(),
+            spare => spare,
+        };
+        link(&mut self.chunks, &mut self.partial, index);
     }
 
     /// Allocates storage for a bare chunk, or for a new one when none is bare.
@@ -170,17 +183,19 @@ impl<T: Default> Slab<T> {
         let index = self.bare;
         if index != NIL {
             unlink(&mut self.chunks, &mut self.bare, index);
-            self.chunks.get_mut(index as usize).expect(LISTED).slots = slots;
+            *self.storage.get_mut(index as usize).expect(LISTED) = slots;
             return index;
         }
         let index = u32::try_from(self.chunks.len()).unwrap_or(MAX_CHUNKS);
         assert!(index < MAX_CHUNKS, "a slab holds fewer records than there are keys");
-        self.chunks.push(Chunk { slots, occupied: 0, next: NIL, prev: NIL });
+        self.storage.push(slots);
+        self.chunks.push(Chunk { occupied: 0, next: NIL, prev: NIL });
         index
     }
 
-    /// Makes a chunk that ran empty the spare or, when there is one already, frees one of the two.
+    /// Makes a partial chunk that ran empty the spare or, when there is one already, frees one of the two.
     fn retire(&mut self, index: u32) {
+        unlink(&mut self.chunks, &mut self.partial, index);
         if self.spare == NIL {
             self.spare = index;
             return;
@@ -188,22 +203,24 @@ impl<T: Default> Slab<T> {
         // The spare is the lower one: a high spare would keep the headers below it alive.
         let freed = self.spare.max(index);
         self.spare = self.spare.min(index);
-        self.chunks.get_mut(freed as usize).expect(LISTED).slots = None;
+        *self.storage.get_mut(freed as usize).expect(LISTED) = None;
         link(&mut self.chunks, &mut self.bare, freed);
         self.trim();
     }
 
     /// Gives the headers of bare chunks at the end back.
     fn trim(&mut self) {
-        while self.chunks.last().is_some_and(|chunk| chunk.slots.is_none()) {
+        while self.storage.last().is_some_and(Option::is_none) {
             // The cast is exact: `furnish_chunk` made no more chunks than MAX_CHUNKS.
             let last = (self.chunks.len() - 1) as u32;
             unlink(&mut self.chunks, &mut self.bare, last);
             self.chunks.pop();
+            self.storage.pop();
         }
         // Down to half full, so that the next doubling and the next shrinking are both far away.
         if self.chunks.len() < self.chunks.capacity() / 4 {
             self.chunks.shrink_to(self.chunks.len() * 2);
+            self.storage.shrink_to(self.chunks.len() * 2);
         }
     }
 }
@@ -214,8 +231,9 @@ impl<T: Default> Index<u32> for Slab<T> {
     fn index(&self, key: u32) -> &T {
         debug_assert!(self.has(key), "{LIVES}");
         let (index, slot) = split(key);
-        let slots = self.chunks.get(index as usize).and_then(|chunk| chunk.slots.as_ref());
-        slots.and_then(|slots| slots.get(slot as usize)).expect(LIVES)
+        let slots = self.storage.get(index as usize).and_then(Option::as_ref);
+        let Some(record) = slots.and_then(|slots| slots.get(slot as usize)) else { no_record() };
+        record
     }
 }
 
@@ -223,9 +241,23 @@ impl<T: Default> IndexMut<u32> for Slab<T> {
     fn index_mut(&mut self, key: u32) -> &mut T {
         debug_assert!(self.has(key), "{LIVES}");
         let (index, slot) = split(key);
-        let slots = self.chunks.get_mut(index as usize).and_then(|chunk| chunk.slots.as_mut());
-        slots.and_then(|slots| slots.get_mut(slot as usize)).expect(LIVES)
+        let slots = self.storage.get_mut(index as usize).and_then(Option::as_mut);
+        let Some(record) = slots.and_then(|slots| slots.get_mut(slot as usize)) else {
+            no_record()
+        };
+        record
     }
+}
+
+/// Without a place in the code that would be loaded at each access.
+#[cold]
+fn no_record() -> ! {
+    panic!("{LIVES}")
+}
+
+#[cold]
+fn no_chunk() -> ! {
+    panic!("{LISTED}")
 }
 
 /// The chunk of a key, and the slot in it.
@@ -243,7 +275,8 @@ fn ones(mut map: u64) -> impl Iterator<Item = u32> {
 }
 
 /// Puts a chunk at the front of the list that starts at `head`.
-fn link<T>(chunks: &mut [Chunk<T>], head: &mut u32, index: u32) {
+#[cold]
+fn link(chunks: &mut [Chunk], head: &mut u32, index: u32) {
     let next = mem::replace(head, index);
     let chunk = chunks.get_mut(index as usize).expect(LISTED);
     (chunk.next, chunk.prev) = (next, NIL);
@@ -253,7 +286,8 @@ fn link<T>(chunks: &mut [Chunk<T>], head: &mut u32, index: u32) {
 }
 
 /// Takes a chunk out of the list that starts at `head`.
-fn unlink<T>(chunks: &mut [Chunk<T>], head: &mut u32, index: u32) {
+#[cold]
+fn unlink(chunks: &mut [Chunk], head: &mut u32, index: u32) {
     let chunk = chunks.get_mut(index as usize).expect(LISTED);
     let next = mem::replace(&mut chunk.next, NIL);
     let prev = mem::replace(&mut chunk.prev, NIL);

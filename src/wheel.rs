@@ -117,16 +117,11 @@ impl Wheel {
     /// Lets a record wait no longer. Returns false if it did not.
     pub(crate) fn remove<T: Timed>(&mut self, records: &mut Slab<T>, key: u32) -> bool {
         let timer = records[key].timer_mut();
-        let gap = mem::replace(timer, Timer { deadline: timer.deadline, ..Timer::default() });
-        self.close(records, &gap)
-    }
-
-    /// The same for a record that has just left its slab, and had this timer.
-    pub(crate) fn close<T: Timed>(&mut self, records: &mut Slab<T>, gap: &Timer) -> bool {
-        let &Timer { next, prev, place, .. } = gap;
+        let Timer { next, prev, place, .. } = *timer;
         let Some(place) = place else {
             return false;
         };
+        timer.place = None;
         if next != NIL {
             records[next].timer_mut().prev = prev;
         }

@@ -81,22 +81,25 @@ impl Shard {
 
     /// Frees the record of a wait, whatever state it is in. The future that owns it does this, once.
     pub(crate) fn leave(&mut self, key: u32) -> Option<Waker> {
-        let waiter = self.waiters.remove(key)?;
-        let record = &mut self.channels[waiter.channel];
-        record.waiters -= 1;
-        if waiter.state == State::Parked {
-            record.queue.close(&mut self.waiters, waiter.links);
-            if !self.ahead.is_empty() {
-                self.ahead.remove(&(waiter.registered, key));
-            }
-        }
-        if waiter.lead {
-            self.holds.close(&mut self.waiters, &waiter.timer);
+        let waiter = &mut self.waiters[key];
+        let waker = waiter.waker.take();
+        let &mut Waiter { channel, state, lead, links, registered, .. } = waiter;
+        if lead {
+            self.holds.remove(&mut self.waiters, key);
             self.waits -= 1;
             self.spare_waits += 1;
         }
-        self.retire(waiter.channel);
-        waiter.waker
+        self.waiters.free(key);
+        let record = &mut self.channels[channel];
+        record.waiters -= 1;
+        if state == State::Parked {
+            record.queue.close(&mut self.waiters, links);
+            if !self.ahead.is_empty() {
+                self.ahead.remove(&(registered, key));
+            }
+        }
+        self.retire(channel);
+        waker
     }
 
     /// Ends the waits of a channel that registered before `sequence`, but at most so many.

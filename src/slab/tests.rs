@@ -14,17 +14,18 @@ impl<T: Default> Slab<T> {
         let partial = self.list(self.partial);
         let bare = self.list(self.bare);
         let mut len = 0;
-        for (index, chunk) in (0..).zip(&self.chunks) {
+        assert_eq!(self.chunks.len(), self.storage.len());
+        for (index, (chunk, storage)) in (0..).zip(self.chunks.iter().zip(&self.storage)) {
             let records = chunk.occupied.count_ones() as usize;
             len += records;
-            let stored = chunk.slots.as_ref().map_or(0, |slots| slots.len());
+            let stored = storage.as_ref().map_or(0, |slots| slots.len());
             assert!(stored == CHUNK || stored == 0 && records == 0);
             assert_eq!(partial.contains(&index), 0 < records && records < CHUNK, "partial {index}");
             assert_eq!(bare.contains(&index), stored == 0, "bare {index}");
             assert_eq!(self.spare == index, stored > 0 && records == 0, "spare {index}");
         }
         assert_eq!(self.len, len);
-        assert!(self.chunks.last().is_none_or(|chunk| chunk.slots.is_some()), "end is trimmed");
+        assert!(self.storage.last().is_none_or(Option::is_some), "end is trimmed");
     }
 
     /// The chunks of a list, whose links it checks.
@@ -99,7 +100,7 @@ fn empty_slab_holds_no_memory() {
 fn a_slot_is_no_larger_than_its_record() {
     let mut slab = Slab::new();
     slab.insert(7_u64);
-    let slots = slab.chunks[0].slots.as_ref().unwrap();
+    let slots = slab.storage[0].as_ref().unwrap();
     assert_eq!(size_of_val(&**slots), CHUNK * size_of::<u64>());
 }
 
