@@ -33,8 +33,6 @@ pub struct Event {
     payload: Bytes,
     content_type: Option<Cow<'static, str>>,
     is_json: bool,
-    /// What its channel's name and its content type weigh besides, on the channel that it is held on.
-    texts: u32,
     weight: usize,
 }
 
@@ -80,7 +78,7 @@ impl Event {
         let transcoded = if is_json { 0 } else { json::transcoded(&payload) };
         #[cfg(not(feature = "json"))]
         let transcoded = 0;
-        let mut event = Self { payload, content_type, is_json, texts: 0, weight: 0 };
+        let mut event = Self { payload, content_type, is_json, weight: 0 };
         event.weight = event.weight_as_held().saturating_add(transcoded);
         event
     }
@@ -91,19 +89,14 @@ impl Event {
         self.payload.len().saturating_add(content_type).saturating_add(Self::OVERHEAD_BYTES)
     }
 
-    /// The event as it is held on a channel: for JSON replies, with the channel's name and the content
-    /// type, which count if they are longer than what is counted for every event.
-    pub(crate) fn on(self, channel: &Channel) -> Self {
-        Self { texts: self.texts_on(channel), ..self }
-    }
-
-    /// What the event would count on a channel.
+    /// What the event counts on a channel: for JSON replies it is held with the channel's name and the
+    /// content type, which count if they are longer than what is counted for every event.
     pub(crate) fn weight_on(&self, channel: &Channel) -> usize {
-        self.weight.saturating_add(self.texts_on(channel) as usize)
+        self.weight.saturating_add(self.texts_on(channel))
     }
 
     #[cfg(feature = "json")]
-    fn texts_on(&self, channel: &Channel) -> u32 {
+    fn texts_on(&self, channel: &Channel) -> usize {
         let texts = [channel.as_str(), self.content_type().unwrap_or_default()];
         let length: usize = texts.iter().map(|text| text.len()).sum();
         // The most common, for which it is known without a look.
@@ -111,12 +104,11 @@ impl Event {
             return 0;
         }
         let quoted: usize = texts.iter().map(json::quoted).sum();
-        // Both are bounded.
-        quoted.saturating_sub(Self::TEXT_BYTES) as u32
+        quoted.saturating_sub(Self::TEXT_BYTES)
     }
 
     #[cfg(not(feature = "json"))]
-    fn texts_on(&self, _: &Channel) -> u32 {
+    fn texts_on(&self, _: &Channel) -> usize {
         0
     }
 
@@ -167,9 +159,9 @@ impl Event {
         self.weight - self.weight_as_held()
     }
 
-    /// What the event counts against the byte limits of a history.
+    /// What the event counts against byte limits, whatever its channel is called.
     pub(crate) fn weight(&self) -> usize {
-        self.weight.saturating_add(self.texts as usize)
+        self.weight
     }
 
     /// What every held event counts against the byte limits beside its payload and content type,
@@ -388,10 +380,9 @@ mod tests {
             ("n".repeat(100), format!("a/b; c={}", "\"".repeat(50)), 7),
         ] {
             let typed = Event::typed("", kind.clone()).ok().filter(|_| !kind.is_empty());
-            let event = typed.unwrap_or_else(|| Event::new("")).on(&Channel::with_hash(&name, 0));
-            // Not once more for each time.
-            let event = event.on(&Channel::with_hash(&name, 0));
-            assert_eq!(event.weight() - event.weight_as_held(), more, "{name} {kind}");
+            let event = typed.unwrap_or_else(|| Event::new(""));
+            let held = event.weight_on(&Channel::with_hash(&name, 0));
+            assert_eq!(held - event.weight_as_held(), more, "{name} {kind}");
         }
     }
 

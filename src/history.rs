@@ -44,7 +44,7 @@ impl Evicted {
     }
 
     fn push(&mut self, stored: Arc<Stored>) {
-        self.weight += stored.event.weight();
+        self.weight += stored.weight();
         match self.first {
             None => self.first = Some(stored),
             Some(_) => self.rest.push(stored),
@@ -141,7 +141,7 @@ impl History {
             if fits && self.len() - count < bounds.events {
                 break;
             }
-            gone += stored.event.weight();
+            gone += stored.weight();
             count += 1;
         }
         (count, gone)
@@ -151,7 +151,7 @@ impl History {
     pub(crate) fn push(&mut self, held: Held, count: usize, evicted: &mut Evicted) {
         debug_assert!(self.latest().unwrap_or(self.floor) < held.sequence, "numbers ascend");
         self.evict(count, evicted);
-        self.weight += held.stored.event.weight();
+        self.weight += held.stored.weight();
         if let Some(stored) = self.newest.replace(held.stored) {
             let (sequence, expires) = (self.latest, self.expires);
             self.before = sequence;
@@ -224,7 +224,7 @@ impl History {
         for _ in 0..count {
             let Some((sequence, stored)) = self.pop() else { break };
             self.floor = sequence;
-            self.weight -= stored.event.weight();
+            self.weight -= stored.weight();
             evicted.push(stored);
         }
     }
@@ -237,7 +237,7 @@ impl History {
         assert!(self.older.iter().all(|held| held.sequence <= self.before), "none is higher");
         assert!(numbers.is_sorted_by(|a, b| a < b), "numbers ascend");
         assert!(numbers.first().is_none_or(|first| self.floor < *first), "the floor is below");
-        let weight: usize = self.after(0).map(|(_, stored)| stored.event.weight()).sum();
+        let weight: usize = self.after(0).map(|(_, stored)| stored.weight()).sum();
         assert_eq!(weight, self.weight, "the weight is that of the events held");
         assert!(self.newest.is_some() || self.older.len() == 0, "the ring is for older events");
     }

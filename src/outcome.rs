@@ -150,8 +150,10 @@ pub struct Batch {
 }
 
 impl Batch {
-    pub(crate) fn new(cursor: Cursor, gap: bool) -> Self {
-        Self { entries: EntryList::new(), cursor, gap }
+    /// Of a poll that is told nothing.
+    #[cfg(feature = "json")]
+    pub(crate) fn empty(cursor: Cursor) -> Self {
+        Self { entries: EntryList::One(None), cursor, gap: false }
     }
 
     /// Where to go on: all events of the wait's channels up to here are in this batch, were in an

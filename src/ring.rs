@@ -48,7 +48,8 @@ impl<T> Ring<T> {
         }
         let place = self.place(self.len());
         if let Some(slot) = self.slots.get_mut(place) {
-            *slot = Some(item);
+            let old = slot.replace(item);
+            debug_assert!(old.is_none(), "beyond the newest nothing is held");
             self.len += 1;
         }
     }

@@ -267,7 +267,7 @@ impl Shard {
     ) -> Option<u64> {
         self.revive(key);
         self.events += 1;
-        self.bytes += held.stored.event.weight();
+        self.bytes += held.stored.weight();
         self.counts.published += 1;
         let record = &self.channels[key];
         // Invariant: no event outlives a later one, whichever runtime's clock it came by.

@@ -11,6 +11,7 @@ use crate::{channel::Channel, cursor::Cursor, trace::Moment};
 pub(crate) struct Stored {
     pub(crate) channel: Channel,
     pub(crate) event: Event,
+    weight: usize,
     published: Moment,
     /// Its place in a JSON reply, written by the first poll that needs it.
     #[cfg(feature = "json")]
@@ -30,12 +31,18 @@ pub(crate) struct Encoded {
 impl Stored {
     pub(crate) fn new(channel: Channel, event: Event, published: Moment) -> Arc<Self> {
         Arc::new(Self {
+            weight: event.weight_on(&channel),
             channel,
             event,
             published,
             #[cfg(feature = "json")]
             json: std::sync::OnceLock::new(),
         })
+    }
+
+    /// What it counts against the byte limits of a history.
+    pub(crate) fn weight(&self) -> usize {
+        self.weight
     }
 }
 

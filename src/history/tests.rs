@@ -12,7 +12,7 @@ fn held(sequence: u64, expires: u64, bytes: usize) -> Held {
 
 fn push(history: &mut History, held: Held, bounds: Bounds) -> Vec<u64> {
     let before: Vec<_> = history.after(0).map(|(sequence, _)| sequence).collect();
-    let (count, weight) = history.pushed_out_by(held.stored.event.weight(), bounds);
+    let (count, weight) = history.pushed_out_by(held.stored.weight(), bounds);
     let mut evicted = Evicted::default();
     history.push(held, count, &mut evicted);
     history.validate();
@@ -74,7 +74,7 @@ proptest! {
                 Step::Push { skip, bytes: size } => {
                     sequence += skip;
                     let held = held(sequence, now + AGE, size);
-                    model.push((sequence, now + AGE, held.stored.event.weight()));
+                    model.push((sequence, now + AGE, held.stored.weight()));
                     let weight = |model: &[(u64, u64, usize)]| -> usize {
                         model.iter().map(|held| held.2).sum()
                     };

@@ -202,7 +202,7 @@ fn nothing(handler: &Handler<Cursor>, reply: Reply, cursor: Cursor) -> Response<
         (Some(handler), _) => at(cursor, handler(cursor)),
         (None, Reply::Raw) => at(cursor, status(StatusCode::NO_CONTENT)),
         #[cfg(feature = "json")]
-        (None, Reply::Json) => json(Batch::new(cursor, false)),
+        (None, Reply::Json) => json(Batch::empty(cursor)),
     }
 }
 

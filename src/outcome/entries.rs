@@ -12,24 +12,22 @@ pub(crate) enum EntryList {
 }
 
 impl EntryList {
-    pub(crate) const fn new() -> Self {
-        Self::One(None)
-    }
-
     pub(crate) fn as_slice(&self) -> &[Entry] {
         match self {
             Self::One(entry) => entry.as_slice(),
             Self::Many(entries) => entries,
         }
     }
+}
 
-    pub(crate) fn push(&mut self, entry: Entry) {
-        match self {
-            Self::One(one) => match one.take() {
-                None => *one = Some(entry),
-                Some(first) => *self = Self::Many(vec![first, entry]),
-            },
-            Self::Many(entries) => entries.push(entry),
+impl FromIterator<Entry> for EntryList {
+    #[inline]
+    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
+        let mut entries = entries.into_iter();
+        let first = entries.next();
+        match entries.next() {
+            None => Self::One(first),
+            second => Self::Many(first.into_iter().chain(second).chain(entries).collect()),
         }
     }
 }

@@ -177,20 +177,26 @@ impl Part {
     fn park(&self, slot: &mut Slot, ask: &Ask, waker: &Waker) -> bool {
         let Some(deadline) = ask.deadline else { return false };
         let changes = Changes::default();
-        // Declared before the lock: if it is not used it is dropped after it.
-        let mut waker = WakeList::of(waker, 1);
+        // Cloned before the lock, and if it is not used dropped after it.
+        let mut waker = Some(waker.clone());
         let common = &*self.cell.common;
         let mut shard = self.cell.lock(&changes);
         let present = common.sequence();
-        let Some((since, gap)) = common.resolve(ask.since, present) else { return false };
-        let Some(channel) = shard.find(&self.channel) else { return false };
-        let is_quiet = !gap && shard.look(Some(channel), since) == (false, false);
-        let has_room = shard.spare_waits > 0
-            && shard.waiters(Some(channel)) < common.config.max_waits_per_channel;
-        let parks = is_quiet && has_room && common.phase() == Phase::Open;
-        let waker = if parks { waker.pop() } else { None };
-        let key = waker.map(|waker| shard.enqueue(channel, Some(deadline), present, waker));
-        key.map(|key| slot.key = key).is_some()
+        let parks = common.phase() == Phase::Open && shard.spare_waits > 0;
+        let since = common.resolve(ask.since, present).filter(|&(_, gap)| parks && !gap);
+        let channel = since.and_then(|(since, _)| {
+            let channel = shard.find(&self.channel)?;
+            let is_quiet = shard.look(Some(channel), since) == (false, false);
+            let waits = shard.waiters(Some(channel));
+            (is_quiet && waits < common.config.max_waits_per_channel).then_some(channel)
+        });
+        if let Some((channel, waker)) = channel.and_then(|channel| Some((channel, waker.take()?))) {
+            slot.key = shard.enqueue(channel, Some(deadline), present, waker);
+        }
+        drop(shard);
+        let is_parked = waker.is_none();
+        drop_alone(waker);
+        is_parked
     }
 
     /// Answers the poll if an event has woken it.
@@ -205,8 +211,8 @@ impl Part {
         let since = waiter.registered;
         let history = shard.history(waiter.channel);
         let gap = waiter.stale || since < history.floor() || common.has_missed(since);
-        let batch = Batch::new(common.cursor(common.sequence()), gap);
-        let batch = collect(common, history.after(since), batch, max_events);
+        let present = common.cursor(common.sequence());
+        let batch = collect(common, history.after(since), (present, gap), max_events);
         // Invariant: the event that woke a wait is held, or is below its channel's floor.
         debug_assert!(batch.gap || !batch.is_empty(), "a woken wait finds its event or a gap");
         shard.count(&batch);

@@ -12,7 +12,7 @@ use crate::{
     cursor::{Cursor, Since},
     event::{Entry, Stored},
     history::Evicted,
-    outcome::{Batch, Refused, Waited},
+    outcome::{Batch, EntryList, Refused, Waited},
     shard::{Shard, Short},
     slab::NIL,
     trace::Changes,
@@ -317,12 +317,11 @@ impl<'a> Poll<'a> {
             let shard = guards.get(*slot);
             shard.after(channel(shard, slot.key), since)
         };
-        let batch = Batch::new(self.cursor(), gap);
         let batch = match &*self.slots {
-            [slot] => collect(self.common, after(slot), batch, self.max_events),
+            [slot] => collect(self.common, after(slot), (self.cursor(), gap), self.max_events),
             slots => {
                 let events = merge(slots.iter().map(after));
-                collect(self.common, events, batch, self.max_events)
+                collect(self.common, events, (self.cursor(), gap), self.max_events)
             }
         };
         self.lead_mut().count(&batch);
@@ -351,25 +350,27 @@ fn known(key: u32) -> Option<u32> {
     (key != NIL).then_some(key)
 }
 
-/// Fills a batch with events, up to the limits.
+/// A batch of the first of these events, up to the limits.
+#[inline]
 pub(super) fn collect<'h>(
     common: &Common,
     events: impl Iterator<Item = (u64, &'h Arc<Stored>)>,
-    mut batch: Batch,
+    (present, gap): (Cursor, bool),
     max_events: usize,
 ) -> Batch {
-    let mut bytes = 0_usize;
-    for (sequence, stored) in events {
+    let (mut count, mut bytes, mut is_full) = (0_usize, 0_usize, false);
+    let fits = |&(_, stored): &(u64, &Arc<Stored>)| {
         bytes = bytes.saturating_add(stored.event.payload().len());
-        let full = bytes > common.config.max_batch_bytes && !batch.is_empty();
-        if full || batch.len() == max_events {
-            // The rest is for the next poll.
-            batch.cursor = batch.entries().last().map_or(batch.cursor, Entry::cursor);
-            break;
-        }
-        batch.entries.push(Entry::new(common.cursor(sequence), Arc::clone(stored)));
-    }
-    batch
+        is_full = count == max_events || (bytes > common.config.max_batch_bytes && count > 0);
+        count += 1;
+        !is_full
+    };
+    let entry = |(sequence, stored)| Entry::new(common.cursor(sequence), Arc::clone(stored));
+    let entries: EntryList = events.take_while(fits).map(entry).collect();
+    // Of a full one the rest is for the next poll.
+    let last = entries.as_slice().last().filter(|_| is_full);
+    let cursor = last.map_or(present, Entry::cursor);
+    Batch { entries, cursor, gap }
 }
 
 /// Merges events of several channels in the order of their numbers.

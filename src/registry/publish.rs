@@ -70,46 +70,59 @@ impl Registry {
             return Err(PublishError::ChannelName { max_bytes: config.max_channel_name_bytes });
         }
         let cell = self.locate(channel);
-        let event = event.on(channel);
-        let weight = event.weight();
-        let mut stored = Some(Stored::new(channel.clone(), event, times.moment));
+        let stored = Some(Stored::new(channel.clone(), event, times.moment));
         let changes = Changes::default();
         // What is let go is dropped when the waits have been woken: nothing foreign comes before.
-        let (mut gone, mut wakers) = (Evicted::default(), WakeList::default());
-        let mut place = |frugal| {
-            cell.place((number, &mut stored), times, frugal, &mut gone, &mut wakers, &changes)
+        let (gone, wakers) = (Evicted::default(), WakeList::default());
+        let mut publish = Publish { number, times, stored, gone, wakers };
+        let placed = match publish.place(cell, false, &changes) {
+            Ok(placed) => placed,
+            Err(short) => self.place_short(cell, &mut publish, short, &changes)?,
         };
-        let mut placed = place(false);
-        for step in Room::STEPS {
-            for _ in 0..step.tries() {
-                let Err(short) = placed else { break };
-                let wanted = Wanted { wait: None, channels: vec![cell.index] };
-                if !step.may_help(short) || !self.common.make_room(step, times.now, &wanted) {
-                    break;
-                }
-                placed = place(true);
-            }
-        }
-        let mut old = Evicted::default();
-        // Invariant: with all others gone there is room, so that this ends.
-        let evicts = config.evict_oldest && weight <= config.total_history_bytes;
-        while let (true, Err(Short::Bytes(missing))) = (evicts, &placed) {
-            // Others may be quicker to use what was freed.
-            self.evict_oldest(*missing, &mut old, &changes);
-            placed = place(true);
-        }
-        let placed = placed.map_err(|short| match short {
-            Short::Bytes(_) => PublishError::TotalHistory { max_bytes: config.total_history_bytes },
-            Short::Channels | Short::Waits | Short::Ahead => {
-                PublishError::Channels { max: config.max_channels }
-            }
-        })?;
         let Some(Placed { sequence, timer, parked: woken, ended }) = placed else {
             return Err(PublishError::Closed);
         };
         let broadcast = Broadcast { channel, sequence, state: State::Woken, now: times.now };
-        let panics = cell.wake_rest(&broadcast, wakers, ended);
+        let panics = cell.wake_rest(&broadcast, &mut publish.wakers, ended);
         Ok((Published { cursor: self.common.cursor(sequence), woken }, timer, panics))
+    }
+
+    /// Places an event for which there was no room, if room can be made.
+    #[cold]
+    fn place_short(
+        &self,
+        cell: &Cell,
+        publish: &mut Publish,
+        short: Short,
+        changes: &Changes,
+    ) -> Result<Option<Placed>, PublishError> {
+        let config = &self.common.config;
+        let mut placed = Err(short);
+        for step in Room::STEPS {
+            for _ in 0..step.tries() {
+                let Err(short) = placed else { break };
+                let wanted = Wanted { wait: None, channels: vec![cell.index] };
+                let now = publish.times.now;
+                if !step.may_help(short) || !self.common.make_room(step, now, &wanted) {
+                    break;
+                }
+                placed = publish.place(cell, true, changes);
+            }
+        }
+        let weight = publish.stored.as_ref().map_or(0, |stored| stored.weight());
+        // Invariant: with all others gone there is room, so that this ends.
+        let evicts = config.evict_oldest && weight <= config.total_history_bytes;
+        while let (true, Err(Short::Bytes(missing))) = (evicts, &placed) {
+            // Others may be quicker to use what was freed.
+            self.evict_oldest(*missing, &mut publish.gone, changes);
+            placed = publish.place(cell, true, changes);
+        }
+        placed.map_err(|short| match short {
+            Short::Bytes(_) => PublishError::TotalHistory { max_bytes: config.total_history_bytes },
+            Short::Channels | Short::Waits | Short::Ahead => {
+                PublishError::Channels { max: config.max_channels }
+            }
+        })
     }
 
     /// Lets the oldest events of all channels go until so much is freed, or nothing is left.
@@ -157,7 +170,7 @@ impl Registry {
         let ended = shard.broadcast(key, sequence, State::Touched, pace, &mut wakers);
         drop(shard);
         let broadcast = Broadcast { channel, sequence, state: State::Touched, now };
-        (woken, cell.wake_rest(&broadcast, wakers, ended))
+        (woken, cell.wake_rest(&broadcast, &mut wakers, ended))
     }
 
     /// Lets all events of a channel go and ends its waits. False if there is no such channel.
@@ -188,7 +201,7 @@ impl Registry {
         self.common.give_back(gone.weight);
         drop(shard);
         let broadcast = Broadcast { channel, sequence, state: State::Deleted, now };
-        (true, cell.wake_rest(&broadcast, wakers, ended))
+        (true, cell.wake_rest(&broadcast, &mut wakers, ended))
     }
 }
 
@@ -219,27 +232,36 @@ struct Broadcast<'a> {
     now: u64,
 }
 
-impl Cell {
-    /// Gives an event its number and its place, both under the lock, and takes the first wakers.
+/// An event on its way to its place.
+struct Publish {
+    number: Number,
+    times: Times,
+    /// None once it is in its place.
+    stored: Option<Arc<Stored>>,
+    /// What makes way for it, and who is woken for it.
+    gone: Evicted,
+    wakers: WakeList,
+}
+
+impl Publish {
+    /// Gives the event its number and its place, both under the lock, and takes the first wakers.
     /// None if the hub is closed.
     fn place(
-        &self,
-        (number, stored): (Number, &mut Option<Arc<Stored>>),
-        Times { now, expires, .. }: Times,
+        &mut self,
+        cell: &Cell,
         frugal: bool,
-        gone: &mut Evicted,
-        wakers: &mut WakeList,
         changes: &Changes,
     ) -> Result<Option<Placed>, Short> {
-        let common = &self.common;
+        let common = &*cell.common;
         let config = &common.config;
+        let Self { number, times: Times { now, expires, .. }, stored, gone, wakers } = self;
         let Some(new) = stored.as_mut() else { return Ok(None) };
-        let mut shard = self.lock(changes);
+        let mut shard = cell.lock(changes);
         if common.phase() == Phase::Closed {
             return Ok(None);
         }
         let before = gone.weight;
-        let found = shard.find_now(&new.channel, now, gone);
+        let found = shard.find_now(&new.channel, *now, gone);
         common.give_back(gone.weight - before);
         let key = match found {
             Some(key) => {
@@ -252,20 +274,20 @@ impl Cell {
                 key
             }
             None => {
-                self.refill_channels(&mut shard, frugal);
+                cell.refill_channels(&mut shard, frugal);
                 shard.open(&new.channel)?
             }
         };
 
-        let weight = new.event.weight();
+        let weight = new.weight();
         let bounds = Bounds { events: config.history_events, bytes: config.history_bytes };
         let (count, freed) = shard.pushed_out_by(key, weight, bounds);
         if let Err(short) = common.take_bytes(weight, freed) {
             shard.retire(key);
             return Err(short);
         }
-        let sequence = common.take(number);
-        let held = stored.take().map(|stored| Held { sequence, expires, stored });
+        let sequence = common.take(*number);
+        let held = stored.take().map(|stored| Held { sequence, expires: *expires, stored });
         let timer = held.and_then(|held| shard.store(key, held, count, gone));
         let parked = shard.parked(key);
         let pace = config.max_releases_per_ms;
@@ -273,14 +295,16 @@ impl Cell {
         drop(shard);
         Ok(Some(Placed { sequence, timer, parked, ended }))
     }
+}
 
+impl Cell {
     /// Wakes the waits that were taken, then the rest in batches, each under a lock of its own: the
     /// other channels of the shard wait for one batch at most. Waits that register meanwhile have
     /// seen the sequence and are left alone. After so many, the rest is left to a driver.
     fn wake_rest(
         &self,
         broadcast: &Broadcast<'_>,
-        mut wakers: WakeList,
+        wakers: &mut WakeList,
         mut ended: Ended,
     ) -> Panics {
         let &Broadcast { channel, sequence, state, now } = broadcast;
@@ -301,7 +325,7 @@ impl Cell {
                 let is_left = self.common.rings();
                 return if is_left { panics } else { panics.and(self.release_all()) };
             }
-            ended = shard.end_before(key, sequence, state, most.min(BATCH), &mut wakers);
+            ended = shard.end_before(key, sequence, state, most.min(BATCH), wakers);
             drop(shard);
             pace.take(ended.count);
             at_once -= ended.count;

@@ -168,7 +168,7 @@ impl Fixture {
         self.model.expire(name);
 
         let stored = Stored::new(channel, Event::new(vec![0; bytes]), Moment::NEVER);
-        let weight = stored.event.weight();
+        let weight = stored.weight();
         self.model.publish(name, expires, weight);
         let (count, freed) = self.shard.pushed_out_by(key, weight, BOUNDS);
         let mut gone = Evicted::default();
