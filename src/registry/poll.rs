@@ -12,7 +12,7 @@ use crate::{
     cursor::{Cursor, Since},
     event::{Entry, Stored},
     history::Evicted,
-    outcome::{Batch, EntryList, Refused, Waited},
+    outcome::{Batch, Refused, Waited},
     shard::{Shard, Short},
     slab::NIL,
     trace::Changes,
@@ -365,11 +365,14 @@ pub(super) fn collect<'h>(
         count += 1;
         !is_full
     };
-    let entry = |(sequence, stored)| Entry::new(common.cursor(sequence), Arc::clone(stored));
-    let entries: EntryList = events.take_while(fits).map(entry).collect();
+    let mut cursor = present;
+    let entry = |(sequence, stored)| {
+        cursor = common.cursor(sequence);
+        Entry::new(cursor, Arc::clone(stored))
+    };
+    let entries = events.take_while(fits).map(entry).collect();
     // Of a full one the rest is for the next poll.
-    let last = entries.as_slice().last().filter(|_| is_full);
-    let cursor = last.map_or(present, Entry::cursor);
+    let cursor = if is_full { cursor } else { present };
     Batch { entries, cursor, gap }
 }
 
