@@ -63,14 +63,17 @@ fn too_deep(json: &[u8]) -> Option<&[u8]> {
 /// The length of a payload as a string in JSON, without the quotes, or as base64 if it is no text;
 /// zero for text that needs no escapes.
 pub(super) fn transcoded(payload: &[u8]) -> usize {
-    // Most texts are ASCII, which is sooner found out.
-    if !payload.is_ascii() && std::str::from_utf8(payload).is_err() {
-        return payload.len().div_ceil(3) * 4;
-    }
-    if !payload.chunks(FEW).any(has_escapes) {
+    // Most texts are ASCII without escapes, which is sooner found out.
+    if payload.chunks(FEW).all(is_plain) {
         return 0;
     }
-    quoted(payload)
+    if std::str::from_utf8(payload).is_err() {
+        return payload.len().div_ceil(3) * 4;
+    }
+    match quoted(payload) {
+        length if length == payload.len() => 0,
+        length => length,
+    }
 }
 
 /// The most that a byte of text takes in JSON: `\u` and four digits.
@@ -89,8 +92,10 @@ pub(super) fn quoted(text: impl AsRef<[u8]>) -> usize {
 /// Bytes that are looked at together, without a branch.
 const FEW: usize = 32;
 
-fn has_escapes(few: &[u8]) -> bool {
-    few.iter().fold(false, |any, &byte| any | (byte < 0x20) | (byte == b'"') | (byte == b'\\'))
+/// Whether all is ASCII that needs no escapes.
+fn is_plain(few: &[u8]) -> bool {
+    let is_plain = |byte: u8| (b' '..0x80).contains(&byte) & (byte != b'"') & (byte != b'\\');
+    few.iter().fold(true, |all, &byte| all & is_plain(byte))
 }
 
 /// The sum of what each byte is worth, 5 at most: that of a few fits into a byte.
