@@ -23,7 +23,7 @@ struct Entry {
 
 const FREE: Entry = Entry { hash: 0, key: NIL };
 
-/// A cache line of entries. So small a table stays: the next name would allocate it again.
+/// As many entries as a cache line has room for. So small a table stays: the next name would allocate it again.
 const FIRST: usize = 8;
 
 /// A map from names to keys. It allocates nothing until the first comes.
@@ -145,7 +145,7 @@ impl Names {
 #[cfg(all(test, not(loom)))]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, mem::size_of};
 
     use proptest::prelude::*;
 
@@ -202,6 +202,11 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_entry_has_eight_bytes() {
+        assert_eq!(size_of::<Entry>(), 8);
     }
 
     #[test]

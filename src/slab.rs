@@ -120,8 +120,8 @@ impl<T: Default> Slab<T> {
     /// its chunk: what matters has been taken out.
     pub(crate) fn free(&mut self, key: u32) {
         let (index, slot) = split(key);
+        debug_assert!(self.has(key), "{LIVES}");
         let Some(chunk) = self.chunks.get_mut(index as usize) else { return };
-        debug_assert!(chunk.occupied & (1 << slot) != 0, "{LIVES}");
         let was_full = chunk.occupied == FULL;
         chunk.occupied &= !(1 << slot);
         let is_empty = chunk.occupied == 0;
@@ -156,6 +156,18 @@ impl<T: Default> Slab<T> {
         (first..).zip(self.chunks.iter().skip(first as usize)).flat_map(move |(index, chunk)| {
             let wanted = if index == first { FULL << slot } else { FULL };
             ones(chunk.occupied & wanted).map(move |slot| index * CHUNK_SLOTS + slot)
+        })
+    }
+
+    /// What is left in the slots without a record.
+    #[cfg(test)]
+    pub(crate) fn leavings(&self) -> impl Iterator<Item = &T> {
+        self.chunks.iter().zip(&self.storage).flat_map(|(chunk, slots)| {
+            let slots = slots.iter().flat_map(|slots| slots.iter());
+            slots
+                .zip(0..)
+                .filter(|(_, slot)| chunk.occupied & (1 << slot) == 0)
+                .map(|(left, _)| left)
         })
     }
 

@@ -73,6 +73,14 @@ enum State {
     Ended,
 }
 
+impl State {
+    /// To be noted before anything foreign is called, which a span is that is left: if that panics, the
+    /// records of the wait are freed all the same, and once.
+    fn after(ended: &Option<Waited>) -> Self {
+        if ended.is_some() { Self::Ended } else { Self::Parked }
+    }
+}
+
 impl Wait {
     pub(crate) fn new(
         parts: Result<Parts, (Refused, Cursor)>,
@@ -149,8 +157,11 @@ impl Wait {
 
     fn leave(&mut self, is_counted: bool) {
         if let (State::Parked, Ok(parts)) = (self.state, &mut self.parts) {
-            self.observed.inside(|| parts.abandon(is_counted));
-            self.state = State::Ended;
+            let state = &mut self.state;
+            self.observed.inside(|| {
+                parts.abandon(is_counted);
+                *state = State::Ended;
+            });
             let outcome = || Outcome::plain(if is_counted { "dropped" } else { "let_go" });
             self.observed.end(outcome, || moment(&self.parts));
         }
@@ -193,10 +204,13 @@ impl Future for Wait {
                 let begin =
                     || Begin { channels: Some(parts.channels()), hold: Duration::from_nanos(hold) };
                 wait.observed.begin(begin);
-                let start = || parts.start(&ask, cx.waker(), now.tick());
-                let ended = wait.observed.inside(start);
+                let state = &mut wait.state;
+                let ended = wait.observed.inside(|| {
+                    let ended = parts.start(&ask, cx.waker(), now.tick());
+                    *state = State::after(&ended);
+                    ended
+                });
                 if let (None, Some(deadline)) = (&ended, deadline) {
-                    wait.state = State::Parked;
                     wait.observed.park(|| now.moment());
                     driver::watch(parts.common(), deadline);
                 } else {
@@ -207,8 +221,12 @@ impl Future for Wait {
             (State::Parked, Ok(parts)) => {
                 let was_ahead = parts.waits_for_hub();
                 let tick = |common: &Common| Now::of(common).tick();
-                let resume = || parts.resume(since, max_events, cx.waker(), tick);
-                let ended = wait.observed.inside(resume);
+                let state = &mut wait.state;
+                let ended = wait.observed.inside(|| {
+                    let ended = parts.resume(since, max_events, cx.waker(), tick);
+                    *state = State::after(&ended);
+                    ended
+                });
                 if ended.is_none() {
                     // It may have moved here from a runtime that is gone.
                     driver::ensure(parts.common());

@@ -18,7 +18,7 @@ use http::{Request, Response, request::Parts};
 use http_body_util::Empty;
 use tokio::runtime::Builder;
 use tower::{Layer, Service, service_fn};
-use tower_longpoll::{Channel, Hub, LongPollLayer, Wait, Waited, http::Routed};
+use tower_longpoll::{Channel, Event, Hub, HubBuilder, LongPollLayer, Wait, Waited, http::Routed};
 
 #[derive(Default)]
 struct Count(AtomicUsize);
@@ -80,6 +80,44 @@ fn a_payload_whose_drop_panics_costs_nobody_a_wakeup() {
     assert_eq!(count.get(), 1);
     assert!(!parks(&mut wait, Waker::noop()));
     assert_eq!(hub.stats().parked, 0);
+}
+
+/// A payload that notes, when it is dropped, how often a waker was called by then.
+struct Witness {
+    woken: Arc<Count>,
+    seen: Arc<AtomicUsize>,
+}
+
+impl AsRef<[u8]> for Witness {
+    fn as_ref(&self) -> &[u8] {
+        b"witness"
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.seen.store(self.woken.get(), SeqCst);
+    }
+}
+
+#[test]
+fn what_makes_way_for_an_event_is_dropped_when_its_waits_were_woken() {
+    type Row = (&'static str, fn(HubBuilder) -> HubBuilder);
+    let rows: [Row; 2] =
+        [("a", |hub| hub.history_events(1)), ("other", |hub| hub.evict_oldest(true))];
+    for (name, limit) in rows {
+        // Of one event, not of two.
+        let total = 2 * Event::OVERHEAD_BYTES - 1;
+        let hub = Hub::builder().max_payload_bytes(7).total_history_bytes(total);
+        let hub = limit(hub).build().unwrap();
+        let (woken, seen) = (Arc::<Count>::default(), Arc::new(AtomicUsize::new(usize::MAX)));
+        let witness = Witness { woken: woken.clone(), seen: seen.clone() };
+        hub.publish(&channel(name), Bytes::from_owner(witness)).unwrap();
+        let mut wait = Box::pin(hub.wait([channel("a")]));
+        assert!(parks(&mut wait, &Waker::from(woken.clone())));
+        hub.publish(&channel("a"), "next").unwrap();
+        assert_eq!(seen.load(SeqCst), 1, "{name}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,12 +6,23 @@ mod common;
 #[path = "tracing/log.rs"]
 mod log;
 
-use std::time::Duration;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use common::*;
 use log::Log;
-use tokio_test::assert_ready;
+use tokio_test::{assert_pending, assert_ready, task};
 use tower_longpoll::{Channel, Event, Hub, Since};
+use tracing::{
+    Metadata, Subscriber,
+    span::{Attributes, Id, Record},
+};
 
 /// The fields of the only span that there was, which is closed.
 #[track_caller]
@@ -182,4 +193,65 @@ async fn a_poll_over_http_has_one_span_and_pauses_have_none() {
     let fields: Vec<_> = log.take_spans().into_iter().map(|span| span.fields).collect();
     let told = |hold| format!("channels=1 hold_seconds={hold} outcome=events events=1");
     assert_eq!(fields, [told(5), told(4)]);
+}
+
+/// A subscriber that panics at the next exit from a span once it is told to.
+struct Fragile(Arc<AtomicBool>);
+
+impl Subscriber for Fragile {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {
+        assert!(!self.0.swap(false, SeqCst), "a subscriber panics");
+    }
+}
+
+#[test]
+fn a_subscriber_that_panics_leaves_no_wait_behind_and_ends_nobody_elses() {
+    let panics = Arc::new(AtomicBool::new(false));
+    let _installed = tracing::subscriber::set_default(Fragile(panics.clone()));
+    let (hub, c) = (Hub::builder().shards(1).build().unwrap(), channels(2));
+    let caught = |work: &mut dyn FnMut()| {
+        panics.store(true, SeqCst);
+        catch_unwind(AssertUnwindSafe(work)).expect_err("the span was left");
+    };
+    for row in ["parks", "is answered", "is dropped"] {
+        let mut wait = task::spawn(hub.wait(&c[..1]));
+        if row == "parks" {
+            caught(&mut || _ = wait.poll());
+        } else {
+            assert_pending!(wait.poll());
+        }
+        if row == "is answered" {
+            publish(&hub, &c[0], "event");
+            caught(&mut || _ = wait.poll());
+        }
+        // It may have the record that was freed.
+        let mut other = task::spawn(hub.wait(&c[1..]));
+        assert_pending!(other.poll());
+        let mut wait = Some(wait);
+        if row == "is dropped" {
+            caught(&mut || drop(wait.take()));
+        }
+        drop(wait);
+        assert_eq!(hub.stats().parked, 1, "{row}");
+        publish(&hub, &c[1], "event");
+        assert!(other.is_woken(), "{row}");
+        assert_ready!(other.poll());
+        assert_eq!(hub.stats().parked, 0, "{row}");
+    }
 }

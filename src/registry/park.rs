@@ -133,7 +133,7 @@ impl Parts {
         now: impl FnOnce(&Common) -> u64,
     ) -> Option<Waited> {
         if let Self::One(part, slot) = self {
-            if let Some(batch) = part.answer(*slot, max_events) {
+            if let Some(batch) = part.answer(slot, max_events) {
                 return Some(Waited::Events(batch));
             }
         }
@@ -160,9 +160,10 @@ impl Parts {
         let changes = Changes::default();
         let (parts, slots) = self.split();
         for (part, slot) in parts.iter().zip(slots) {
+            let Some(key) = slot.take() else { continue };
             let mut shard = part.cell.lock(&changes);
-            shard.counts.dropped += u64::from(is_counted && shard.waiter(slot.key).lead);
-            let waker = shard.leave(slot.key);
+            shard.counts.dropped += u64::from(is_counted && shard.waiter(key).lead);
+            let waker = shard.leave(key);
             part.cell.trim(&mut shard);
             drop(shard);
             drop_alone(waker);
@@ -200,7 +201,7 @@ impl Part {
     }
 
     /// Answers the poll if an event has woken it.
-    fn answer(&self, slot: Slot, max_events: usize) -> Option<Batch> {
+    fn answer(&self, slot: &mut Slot, max_events: usize) -> Option<Batch> {
         let common = &*self.cell.common;
         let changes = Changes::default();
         let mut shard = self.cell.lock(&changes);
@@ -216,7 +217,7 @@ impl Part {
         // Invariant: the event that woke a wait is held, or is below its channel's floor.
         debug_assert!(batch.gap || !batch.is_empty(), "a woken wait finds its event or a gap");
         shard.count(&batch);
-        let waker = shard.leave(slot.key);
+        let waker = slot.take().and_then(|key| shard.leave(key));
         self.cell.trim(&mut shard);
         drop(shard);
         drop_alone(waker);

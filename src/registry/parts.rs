@@ -29,6 +29,11 @@ pub(crate) struct Slot {
 impl Slot {
     /// Of a part that has no record, in the first of the locked shards.
     pub(super) const NONE: Self = Self { key: NIL, guard: 0 };
+
+    /// The key, which is not used again.
+    pub(super) fn take(&mut self) -> Option<u32> {
+        Some(mem::replace(&mut self.key, NIL)).filter(|&key| key != NIL)
+    }
 }
 
 /// The channels of a poll: in the order of their shards, each once, at least one. The first is the

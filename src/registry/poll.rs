@@ -200,9 +200,12 @@ impl<'a> Poll<'a> {
                 Ok(key) => slot.key = key,
                 Err((short, waker)) => {
                     wakers.push(Some(waker));
-                    for slot in self.slots.iter().take(place) {
-                        wakers.push(self.guards.get_mut(*slot).leave(slot.key));
+                    for slot in self.slots.iter_mut().take(place) {
+                        let shard = self.guards.get_mut(*slot);
+                        wakers.push(slot.take().and_then(|key| shard.leave(key)));
                     }
+                    // These are channels that it does not wait on.
+                    self.slots.iter_mut().for_each(|slot| slot.key = NIL);
                     return Err(short);
                 }
             }
@@ -281,9 +284,9 @@ impl<'a> Poll<'a> {
         } else {
             self.time_out()
         };
-        for (part, slot) in self.parts.iter().zip(&*self.slots) {
+        for (part, slot) in self.parts.iter().zip(&mut *self.slots) {
             let shard = self.guards.get_mut(*slot);
-            old.push(shard.leave(slot.key));
+            old.push(slot.take().and_then(|key| shard.leave(key)));
             part.cell.trim(shard);
         }
         Some(ended)

@@ -7,13 +7,15 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::Shard;
 use crate::{
     channel::{Channel, Role},
-    waiters::State,
+    waiters::{State, Waiter},
 };
 
 impl Shard {
     pub(crate) fn validate(&mut self) {
         self.holds.validate(&self.waiters);
         self.ages.validate(&self.channels);
+        let is_empty = |left: &Waiter| left.waker.is_none() && !left.timer.is_set();
+        assert!(self.waiters.leavings().all(is_empty), "nothing that matters is left of a wait");
         self.names.validate();
         assert_eq!(self.names.len(), self.channels.len(), "each channel has its name");
         let (mut waiters, mut parked, mut events, mut bytes) = (0, 0, 0, 0);

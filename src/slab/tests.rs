@@ -15,6 +15,7 @@ impl<T: Default> Slab<T> {
         let bare = self.list(self.bare);
         let mut len = 0;
         assert_eq!(self.chunks.len(), self.storage.len());
+        assert_eq!(self.chunks.capacity(), self.storage.capacity(), "both shrink");
         for (index, (chunk, storage)) in (0..).zip(self.chunks.iter().zip(&self.storage)) {
             let records = chunk.occupied.count_ones() as usize;
             len += records;
