@@ -76,8 +76,8 @@ enum State {
 impl State {
     /// To be noted before anything foreign is called, which a span is that is left: if that panics, the
     /// records of the wait are freed all the same, and once.
-    fn after(ended: &Option<Waited>) -> Self {
-        if ended.is_some() { Self::Ended } else { Self::Parked }
+    fn after(is_ended: bool) -> Self {
+        if is_ended { Self::Ended } else { Self::Parked }
     }
 }
 
@@ -157,11 +157,10 @@ impl Wait {
 
     fn leave(&mut self, is_counted: bool) {
         if let (State::Parked, Ok(parts)) = (self.state, &mut self.parts) {
-            let state = &mut self.state;
-            self.observed.inside(|| {
-                parts.abandon(is_counted);
-                *state = State::Ended;
-            });
+            let entered = self.observed.enter();
+            parts.abandon(is_counted);
+            self.state = State::Ended;
+            drop(entered);
             let outcome = || Outcome::plain(if is_counted { "dropped" } else { "let_go" });
             self.observed.end(outcome, || moment(&self.parts));
         }
@@ -204,12 +203,10 @@ impl Future for Wait {
                 let begin =
                     || Begin { channels: Some(parts.channels()), hold: Duration::from_nanos(hold) };
                 wait.observed.begin(begin);
-                let state = &mut wait.state;
-                let ended = wait.observed.inside(|| {
-                    let ended = parts.start(&ask, cx.waker(), now.tick());
-                    *state = State::after(&ended);
-                    ended
-                });
+                let entered = wait.observed.enter();
+                let ended = parts.start(&ask, cx.waker(), now.tick());
+                wait.state = State::after(ended.is_some());
+                drop(entered);
                 if let (None, Some(deadline)) = (&ended, deadline) {
                     wait.observed.park(|| now.moment());
                     driver::watch(parts.common(), deadline);
@@ -221,12 +218,10 @@ impl Future for Wait {
             (State::Parked, Ok(parts)) => {
                 let was_ahead = parts.waits_for_hub();
                 let tick = |common: &Common| Now::of(common).tick();
-                let state = &mut wait.state;
-                let ended = wait.observed.inside(|| {
-                    let ended = parts.resume(since, max_events, cx.waker(), tick);
-                    *state = State::after(&ended);
-                    ended
-                });
+                let entered = wait.observed.enter();
+                let ended = parts.resume(since, max_events, cx.waker(), tick);
+                wait.state = State::after(ended.is_some());
+                drop(entered);
                 if ended.is_none() {
                     // It may have moved here from a runtime that is gone.
                     driver::ensure(parts.common());

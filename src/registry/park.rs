@@ -1,6 +1,6 @@
 //! Polls: answered from the histories, parked, woken, and gone.
 
-use std::task::Waker;
+use std::{mem, task::Waker};
 
 use super::{
     Common, Parts, Phase, Room, Wanted,
@@ -12,6 +12,7 @@ use crate::{
     history::Evicted,
     outcome::{Batch, Refused, Waited},
     shard::Short,
+    slab::NIL,
     trace::Changes,
     waiters::State,
     wake::{WakeList, drop_alone},
@@ -217,7 +218,7 @@ impl Part {
         // Invariant: the event that woke a wait is held, or is below its channel's floor.
         debug_assert!(batch.gap || !batch.is_empty(), "a woken wait finds its event or a gap");
         shard.count(&batch);
-        let waker = slot.take().and_then(|key| shard.leave(key));
+        let waker = shard.leave(mem::replace(&mut slot.key, NIL));
         self.cell.trim(&mut shard);
         drop(shard);
         drop_alone(waker);

@@ -108,8 +108,14 @@ fn storm(registry: &Registry, clock: &Clock, seed: u64) {
             4..7 if !parked.is_empty() => {
                 parked.swap_remove(below(parked.len() as u64) as usize).abandon(true);
             }
-            7..9 => parked
-                .retain_mut(|parts| parts.resume(Since::Now, 3, Waker::noop(), |_| 0).is_none()),
+            7..9 => parked.retain_mut(|parts| {
+                let is_parked = parts.resume(Since::Now, 3, Waker::noop(), |_| 0).is_none();
+                // Nothing is left of one that has ended.
+                if !is_parked {
+                    parts.abandon(true);
+                }
+                is_parked
+            }),
             9..12 => {
                 let count = below(4) + 1;
                 let parts = registry.parts((0..count).map(|number| name(first + number)));

@@ -25,9 +25,7 @@ impl Observed {
     pub(crate) fn begin(&mut self, _: impl FnOnce() -> Begin) {}
 
     #[inline(always)]
-    pub(crate) fn inside<T>(&self, work: impl FnOnce() -> T) -> T {
-        work()
-    }
+    pub(crate) fn enter(&self) -> impl Sized {}
 
     #[inline(always)]
     pub(crate) fn park(&mut self, _: impl FnOnce() -> Moment) {}

@@ -43,9 +43,9 @@ impl Observed {
         }
     }
 
-    /// Does a step of the poll.
-    pub(crate) fn inside<T>(&self, work: impl FnOnce() -> T) -> T {
-        self.span.inside(work)
+    /// Begins a step of the poll, which ends when this is dropped.
+    pub(crate) fn enter(&self) -> impl Sized {
+        self.span.enter()
     }
 
     pub(crate) fn park(&mut self, now: impl FnOnce() -> Moment) {

@@ -38,8 +38,8 @@ impl PollSpan {
         self.0.is_disabled()
     }
 
-    pub(super) fn inside<T>(&self, work: impl FnOnce() -> T) -> T {
-        self.0.in_scope(work)
+    pub(super) fn enter(&self) -> impl Sized {
+        self.0.enter()
     }
 
     pub(super) fn end(self, outcome: &Outcome, was_parked: Option<f64>) {
