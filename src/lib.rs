@@ -123,7 +123,7 @@
 //! handles    hub -- wait -- driver -- turns                         tokio lives here
 //! locks      registry                                               shards behind mutexes; wakes after unlock
 //! pure       shard                                                  channels + waiters + wheels under one &mut self
-//! pure       wheel  history  ring  waiters  queue  slab  names  wake   no clock, no lock, no waker call
+//! pure       wheel history ring waiters queue slab names wake       no clock, no lock, no waker call
 //! values     channel   cursor   event   change   outcome   config   random   recent
 //! base       sync   trace                                           std | loom; metrics and tracing, or nothing
 //! ```

@@ -1,9 +1,9 @@
 //! The keys of records, found by the hashes of their names.
 //!
 //! Linear probing, as in Knuth, "The Art of Computer Programming", volume 3, section 6.4: who looks
-//! for a name begins at the place that its hash says, and goes on to the first free one. The entries are
-//! small and stand side by side, so that a name which nobody asked for lately costs one miss of the
-//! caches. Tables that keep their marks apart (hashbrown) wait for two, one after the other.
+//! for a name begins at the place that its hash says, and goes on to the first free one. The entries
+//! are small and stand side by side, so that a name which nobody asked for lately costs one miss of
+//! the caches. Tables that keep their marks apart (hashbrown) wait for two, one after the other.
 //!
 //! # Rules
 //!
@@ -23,7 +23,8 @@ struct Entry {
 
 const FREE: Entry = Entry { hash: 0, key: NIL };
 
-/// As many entries as a cache line has room for. So small a table stays: the next name would allocate it again.
+/// As many entries as a cache line has room for. So small a table stays: the next name would
+/// allocate it again.
 const FIRST: usize = 8;
 
 /// A map from names to keys. It allocates nothing until the first comes.

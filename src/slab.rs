@@ -205,7 +205,8 @@ impl<T: Default> Slab<T> {
         index
     }
 
-    /// Makes a partial chunk that ran empty the spare or, when there is one already, frees one of the two.
+    /// Makes a partial chunk that ran empty the spare or, when there is one already, frees one of
+    /// the two.
     fn retire(&mut self, index: u32) {
         unlink(&mut self.chunks, &mut self.partial, index);
         if self.spare == NIL {

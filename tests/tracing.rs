@@ -239,6 +239,7 @@ fn a_subscriber_that_panics_leaves_no_wait_behind_and_ends_nobody_elses() {
         if row == "is answered" {
             publish(&hub, &c[0], "event");
             caught(&mut || _ = wait.poll());
+            assert_pending!(wait.poll(), "it has returned its outcome, if to nobody");
         }
         // It may have the record that was freed.
         let mut other = task::spawn(hub.wait(&c[1..]));

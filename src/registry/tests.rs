@@ -171,3 +171,22 @@ fn every_shard_is_consistent_in_a_storm_and_empty_after_it() {
         validate(&registry);
     }
 }
+
+#[test]
+fn a_poll_that_found_no_room_has_no_record_to_free() {
+    let config = Config { shards: 1, max_channels: 1, ..Config::default() };
+    let registry = Registry::new(config, Instant::now());
+    let (held, new) = (Channel::new("held").expect("a name"), Channel::new("new").expect("a name"));
+    assert!(registry.publish(&held, Event::from("x"), Times::new(0, 100)).is_ok());
+    let ask = Ask { since: Since::Now, deadline: Some(9), max_events: 1, was_parked: false };
+    // The one that has no record comes before the one that has, and after it.
+    for names in [[&new, &held], [&held, &new]] {
+        let mut parts = registry.parts(names).expect("few channels, short names");
+        let ended = parts.start(&ask, Waker::noop(), 0);
+        assert!(matches!(ended, Some(Waited::Refused { .. })), "{ended:?}");
+        parts.abandon(true);
+        let (holds, counts) = registry.stats(0);
+        assert_eq!((holds.waits, holds.channels, counts.dropped), (0, 1, 0));
+        validate(&registry);
+    }
+}
