@@ -15,7 +15,9 @@ use std::{
 
 use axum::{Router, body::Body, extract::State, response::IntoResponse, routing::get};
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use http::{Request, Response, StatusCode, header::ETAG, header::SET_COOKIE};
+use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use tokio::time::Instant;
 use tokio_test::{assert_pending, assert_ready, task};
@@ -87,6 +89,7 @@ async fn the_handlers_own_answer_goes_out_when_the_hold_runs_out() {
         ("etag", "\"7\""),
         ("content-type", "text/html"),
         ("cache-control", "private"),
+        ("vary", "longpoll-cursor, prefer"),
     ] {
         assert_eq!(headers[name], value, "as it is");
     }
@@ -94,6 +97,40 @@ async fn the_handlers_own_answer_goes_out_when_the_hold_runs_out() {
     assert!(response.extensions().get::<Hold>().is_none());
     assert_eq!(text(response).await, "own");
     assert_eq!((hub.stats().parked, hub.stats().timed_out), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_cache_hands_a_cursor_to_somebody_else() {
+    const ADDED: &str = "longpoll-cursor, prefer";
+    let (age, origin) = (("cache-control", "max-age=60"), ("vary", "origin"));
+    // The response's own fields, and what they are in the end.
+    for (fields, cache_control, vary) in [
+        (&[][..], "no-store", &[][..]),
+        (&[origin], "no-store", &["origin"]),
+        (&[age], "max-age=60", &[ADDED]),
+        (&[age, origin], "max-age=60", &["origin", ADDED]),
+    ] {
+        for drains in [false, true] {
+            let hub = Hub::new();
+            let handler = service_fn(|_: Request<Body>| async {
+                let response = fields
+                    .iter()
+                    .fold(Response::builder(), |own, (name, value)| own.header(*name, *value));
+                let hold = Hold::new([channel("a")]);
+                Ok::<_, Infallible>(response.extension(hold).body(Full::from("own")).unwrap())
+            });
+            let mut poll = task::spawn(layer(&hub).layer(handler).oneshot(request("/inbox")));
+            assert_pending!(poll.poll());
+            if drains {
+                hub.drain(Duration::ZERO);
+            }
+            let response = poll.await.unwrap();
+            assert!(response.headers().contains_key(CURSOR));
+            assert_eq!(response.headers()["cache-control"], cache_control, "{fields:?}");
+            let told: Vec<_> = response.headers().get_all("vary").iter().collect();
+            assert_eq!(told, vary, "{fields:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,6 +262,44 @@ async fn a_body_that_is_large_or_unknown_is_not_held() {
         assert_eq!(hub.stats().parked, usize::from(is_held), "{size:?}");
         drop(poll);
         assert_eq!(hub.stats().parked, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compressed_body_of_unknown_length_is_held_if_it_is_there_at_once() {
+    let limit = usize::try_from(Hold::MAX_BODY_BYTES).unwrap();
+    // As a layer that compresses makes them: how many pieces, of how many bytes, and whether it ends.
+    for (pieces, bytes, ends, is_held) in [
+        (0, 0, true, true),
+        (2, 10, true, true),
+        (2, limit / 2, true, true),
+        (2, limit / 2 + 1, true, false),
+        (2, 10, false, false),
+    ] {
+        let hub = Hub::new();
+        let handler = service_fn(move |_: Request<Body>| async move {
+            let piece = Ok::<_, Infallible>(Bytes::from("x".repeat(bytes)));
+            let pieces = stream::iter(vec![piece; pieces]);
+            let rest = if ends { stream::empty().boxed() } else { stream::pending().boxed() };
+            let mut response = Response::new(Body::from_stream(pieces.chain(rest)));
+            response.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+            response.extensions_mut().insert(Hold::new([channel("a")]));
+            Ok::<_, Infallible>(response)
+        });
+        let mut poll = task::spawn(layer(&hub).layer(handler).oneshot(request("/inbox")));
+        let row = (pieces, bytes, ends);
+        if is_held {
+            assert_pending!(poll.poll(), "{row:?}");
+        }
+        assert_eq!(hub.stats().parked, usize::from(is_held), "{row:?}");
+        // Nothing of it is lost, whether it was held or not.
+        let mut body = poll.await.unwrap().into_body();
+        let mut read = 0;
+        while read < pieces * bytes {
+            read += body.frame().await.unwrap().unwrap().into_data().unwrap().len();
+        }
+        assert_eq!(read, pieces * bytes, "{row:?}");
+        assert_eq!(body.is_end_stream(), ends && is_held, "{row:?}");
     }
 }
 

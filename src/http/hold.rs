@@ -8,11 +8,11 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, Response,
+    HeaderMap, HeaderName, HeaderValue, Response,
     header::{
         ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE,
-        CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES,
-        LAST_MODIFIED, TRAILER, TRANSFER_ENCODING,
+        CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, Entry,
+        LAST_MODIFIED, TRAILER, TRANSFER_ENCODING, VARY,
     },
 };
 use http_body::Body;
@@ -31,7 +31,8 @@ use crate::{channel::Channel, cursor::Since, outcome::Waited};
 /// asks, and at what there is) and has nothing new to tell yet.
 ///
 /// The layer parks the response and lets go of the handler. If the hold runs out the response goes
-/// out as it is, with a cursor. If an event comes first, its reply takes the response's place and
+/// out as it is, with a cursor, and for its sake with `cache-control: no-store`, or if it says
+/// otherwise with a `vary` that names the cursor. If an event comes first, its reply takes the response's place and
 /// keeps those of its header fields that do not describe its body, and none of its extensions. A
 /// poll that is refused, or whose channel is deleted, is answered as by the layer's own routes.
 ///
@@ -50,8 +51,8 @@ use crate::{channel::Channel, cursor::Since, outcome::Waited};
 /// }
 /// ```
 ///
-/// A response is held only if its body says that it has at most [`Hold::MAX_BODY_BYTES`]; any other
-/// goes out at once, and so does that to a `HEAD`. A `GET` that announces a body is refused with 400;
+/// A response is held only if its body says that it has at most [`Hold::MAX_BODY_BYTES`], or is encoded
+/// and can be read at once; any other goes out at once, and so does that to a `HEAD`. A `GET` that announces a body is refused with 400;
 /// a handler of other methods should read the body before it has its response held, or the server
 /// does not notice when the client leaves.
 #[derive(Clone, Debug)]
@@ -134,17 +135,18 @@ where
 {
     let mut wish = response.extensions_mut().remove::<Hold>();
     let is_grpc = wish.is_some() && grpc::is_grpc(response.headers());
-    if !is_grpc {
-        let size = response.body().size_hint().upper();
+    let is_encoded = wish.is_some() && response.headers().contains_key(CONTENT_ENCODING);
+    let size = response.body().size_hint().upper();
+    if !is_grpc && (size.is_some() || !is_encoded) {
         let wish = wish.filter(|_| size.is_some_and(|size| size <= Hold::MAX_BODY_BYTES));
         return Wished { response: response.map(ResponseBody::inner), wish, is_grpc };
     }
-    // Messages are encoded as they are sent: only one that has been read is known to be small, and
-    // to have gone well.
+    // Messages are encoded as they are sent, and so is what a layer inside compresses: only what has
+    // been read is known to be small, and a message to have gone well.
     let (head, body) = response.into_parts();
     let mut body = Ahead::new(body);
     let is_whole = body.poll_read(cx, Hold::MAX_BODY_BYTES) == Poll::Ready(true);
-    if is_whole && grpc::is_success(&head.headers, body.trailers()) {
+    if is_whole && (!is_grpc || grpc::is_success(&head.headers, body.trailers())) {
         body.shrink();
     } else {
         wish = None;
@@ -176,11 +178,23 @@ pub(super) fn answer<B: Body>(
         Err(waited) => waited,
     };
     mark(own.headers_mut(), &waited);
+    keep_from_caches(own.headers_mut());
     held.acknowledge(own.headers_mut());
     if let Waited::Drained { .. } = waited {
         close(own.headers_mut(), held.version);
     }
     own
+}
+
+/// Keeps shared caches from handing a client's cursor to another one, which may have seen less.
+fn keep_from_caches(headers: &mut HeaderMap) {
+    match headers.entry(CACHE_CONTROL) {
+        Entry::Vacant(place) => _ = place.insert(HeaderValue::from_static("no-store")),
+        // The handler knows better; a cursor in the query is a part of what caches go by.
+        Entry::Occupied(_) => {
+            headers.append(VARY, HeaderValue::from_static("longpoll-cursor, prefer"));
+        }
+    }
 }
 
 /// Header fields that describe a body, and make no sense without it.

@@ -129,7 +129,7 @@ fn asked(parts: &Parts) -> Result<Option<u64>, Invalid> {
 }
 
 /// `Prefer: wait=SECONDS` (RFC 7240, section 4.3). A malformed preference is none: section 2 has
-/// servers ignore what they do not understand. The first one counts.
+/// servers ignore what they do not understand. The first well-formed one counts.
 fn preferred(headers: &HeaderMap) -> Option<u64> {
     let fields = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
     let mut preferences = fields.flat_map(elements);
