@@ -222,9 +222,11 @@ impl<R: Route> WatchLayer<R> {
         let channels: Vec<Channel> = match self.route.route(parts) {
             Routed::Poll(channel) => vec![channel],
             Routed::PollAny(channels) => channels,
-            Routed::Refuse(response) => return Taken::Answer(response.map(ReplyBody::from)),
+            Routed::Refuse(response) if may_wait => {
+                return Taken::Answer(response.map(ReplyBody::from));
+            }
             Routed::Invalid(invalid) if may_wait => return self.invalid(&invalid),
-            Routed::Pass | Routed::Invalid(_) => return Taken::Pass,
+            Routed::Pass | Routed::Refuse(_) | Routed::Invalid(_) => return Taken::Pass,
         };
         match wish {
             Ok(wish) if has_body(&parts.headers) && wish.is_some() => self.invalid(&unread_body()),

@@ -189,6 +189,24 @@ async fn who_does_not_wait_is_told_that_nothing_is_new_whatever_the_hub_does() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_route_refuses_is_refused_to_those_who_wait() {
+    use tower_longpoll::http::Routed;
+    let refuse = |_: &http::request::Parts| {
+        Routed::Refuse(Response::builder().status(403).body("no".into()).unwrap())
+    };
+    let (hub, resource) = (Hub::new(), Resource::new());
+    let layer = WatchLayer::new(hub.clone(), refuse).hash_bodies(MAX);
+    let known = ("if-none-match", "\"0\"");
+    for (uri, fields, status) in
+        [("/r/a", &[][..], 200), ("/r/a", &[known], 200), ("/r/a?wait=5", &[known], 403)]
+    {
+        let mut asked = start(&layer, &resource, get(uri, fields));
+        assert_eq!(head(asked.poll()).0, status, "{uri} {fields:?}");
+    }
+    assert_eq!(hub.stats().parked, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_no_get_or_has_a_tag_or_is_no_200_is_not_hashed() {
     let hub = Hub::new();
     for (row, request, status, etag) in [
