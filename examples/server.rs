@@ -132,6 +132,10 @@ struct Options {
     /// counted from the last answer; 0 for as long as it likes, behind a proxy that sees to this
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, help_heading = "Limits")]
     head_timeout: Duration,
+    /// The most streams, and so polls, of one HTTP/2 connection: as many as a proxy brings over one, or
+    /// few where clients connect themselves, whose answers stay in memory until they are read
+    #[arg(long, value_name = "N", default_value_t = 100_000, help_heading = "Limits")]
+    max_streams: u32,
     /// The largest event
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, help_heading = "Limits")]
     max_payload: usize,
@@ -263,7 +267,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error + Send + Sync>> {
     let service =
         hyper::service::service_fn(move |request| LongPoll::clone(&service).call(request));
     let head_timeout = Some(options.head_timeout).filter(|limit| !limit.is_zero());
-    let http = http(head_timeout);
+    let http = http(head_timeout, options.max_streams);
     let connections = GracefulShutdown::new();
     // Closed with the listener: who has not said a word by then has nothing to lose.
     let (opened, open) = watch::channel(());
@@ -331,15 +335,14 @@ struct Http {
     http2: http2::Builder<TokioExecutor>,
 }
 
-fn http(head_timeout: Option<Duration>) -> Http {
+fn http(head_timeout: Option<Duration>, max_streams: u32) -> Http {
     let mut http1 = http1::Builder::new();
     let mut http2 = http2::Builder::new(TokioExecutor::new());
     // This does not run while a poll is parked.
     http1.timer(TokioTimer::new()).header_read_timeout(head_timeout);
-    // hyper allows 200, but a proxy may bring the polls of all its clients over one connection. A
-    // peer that is gone without a word is found by pings, since its polls say nothing.
+    // A peer that is gone without a word is found by pings, since its polls say nothing.
     http2
-        .max_concurrent_streams(100_000)
+        .max_concurrent_streams(max_streams)
         .timer(TokioTimer::new())
         .keep_alive_interval(SILENCE)
         .keep_alive_timeout(SILENCE);

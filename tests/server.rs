@@ -7,7 +7,13 @@
 
 mod process;
 
-use std::{future::poll_fn, net::TcpStream, pin::Pin, process::Command};
+use std::{
+    future::poll_fn,
+    io::{Read, Write},
+    net::TcpStream,
+    pin::Pin,
+    process::Command,
+};
 
 use http::{Request, Response};
 use http_body::Body;
@@ -161,6 +167,25 @@ fn one_http2_connection_holds_many_polls() {
     server.until_parked(1);
     reset.abort();
     server.until(|stats| stats["parked"] == 0 && stats["dropped"] == 1);
+}
+
+#[test]
+fn an_http2_connection_is_told_how_many_streams_it_may_have() {
+    for (options, streams) in [(&[][..], 100_000), (&["--max-streams", "7"], 7)] {
+        let server = start(options);
+        let mut client = TcpStream::connect(server.address).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        // The preface, and no settings (RFC 9113, sections 3.4 and 6.5).
+        client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+        let mut head = [0; 9];
+        client.read_exact(&mut head).unwrap();
+        assert_eq!(head[3], 4, "settings come first");
+        let mut settings = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+        client.read_exact(&mut settings).unwrap();
+        // SETTINGS_MAX_CONCURRENT_STREAMS.
+        let told = settings.chunks(6).find(|setting| setting[..2] == [0, 3]).unwrap();
+        assert_eq!(u32::from_be_bytes(told[2..].try_into().unwrap()), streams);
+    }
 }
 
 #[test]
