@@ -30,7 +30,7 @@ use std::{
 use axum::{
     Json, Router,
     extract::{Path, State},
-    http::{HeaderMap, HeaderValue, StatusCode, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, request::Parts},
     response::{IntoResponse, Response},
     routing::{any_service, get},
 };
@@ -66,7 +66,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let events = PathRoute::new("/events/{channel}")?;
     let inboxes = PathRoute::new("/inbox/{user}")?.prefix("inbox:");
     let jobs = PathRoute::new("/jobs/{id}")?.prefix("job:");
-    let publish = |route: &PathRoute| PublishService::new(hub.clone(), route.clone());
+    let publish =
+        |route: &PathRoute| PublishService::new(hub.clone(), route.clone()).also_allow(Method::GET);
     let router = Router::new()
         .route("/events/{channel}", any_service(publish(&events)))
         .route("/inbox/{user}", get(inbox).post_service(publish(&inboxes)))

@@ -21,7 +21,7 @@ use std::{
 };
 
 use axum::Router;
-use http::Request;
+use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -50,8 +50,9 @@ async fn serve(listen: &str, engine: &str) -> Result<(), Failed> {
     backplane.ready().await;
     let hub = backplane.hub().clone();
     let channels = PathRoute::new("/events/{channel}")?;
+    let publish = PublishService::new(hub.clone(), channels.clone()).also_allow(Method::GET);
     let app = Router::new()
-        .fallback_service(PublishService::new(hub.clone(), channels.clone()))
+        .fallback_service(publish)
         .layer(LongPollLayer::new(hub, channels).reply(Reply::Json));
     let listener = tokio::net::TcpListener::bind(listen).await?;
     println!("{}", listener.local_addr()?);

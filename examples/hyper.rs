@@ -11,7 +11,7 @@
 
 use std::{env, error::Error, time::Duration};
 
-use http::Request;
+use http::{Method, Request};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -30,7 +30,7 @@ use tower_longpoll::{Hub, LongPollLayer, PathRoute, PublishService};
 async fn main() -> Result<(), Box<dyn Error>> {
     let hub = Hub::new();
     let channels = PathRoute::new("/events/{channel}")?;
-    let publish = PublishService::new(hub.clone(), channels.clone());
+    let publish = PublishService::new(hub.clone(), channels.clone()).also_allow(Method::GET);
     // The polls are answered by the layer; whatever is none goes on to the service inside it.
     let service = LongPollLayer::new(hub.clone(), channels).layer(service_fn(
         move |request: Request<Incoming>| {

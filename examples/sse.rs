@@ -17,7 +17,7 @@ use std::{convert::Infallible, env, error::Error, fmt::Display, process, time::D
 use axum::{
     Router,
     extract::{Path, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, Method, StatusCode},
     response::{
         IntoResponse, Response,
         sse::{self, KeepAlive, Sse},
@@ -39,7 +39,7 @@ use tower_longpoll::{
 async fn main() -> Result<(), Box<dyn Error>> {
     let hub = Hub::new();
     let events = PathRoute::new("/events/{channel}")?;
-    let publish = PublishService::new(hub.clone(), events.clone());
+    let publish = PublishService::new(hub.clone(), events.clone()).also_allow(Method::GET);
     let app = Router::new()
         .route("/events/{channel}", any_service(publish))
         .route("/stream/{channel}", get(stream_of))

@@ -72,8 +72,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/games/{id}/resign", post(resign))
         .route("/api/games/{id}/chat", post(chat))
         // What is no poll of it. The layer answers those before anything here is asked.
-        .route("/events", get(async || Problem::not_found("There is no such channel.")))
-        .route("/events/{channel}", post(publish))
+        .route("/events", get(no_channel))
+        .route("/events/{channel}", get(no_channel).post(publish))
         .fallback(nothing)
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This path has no such method.")
@@ -104,6 +104,10 @@ fn fresh(value: Value) -> Response {
 }
 
 /// A page for people, a problem for programs.
+async fn no_channel() -> Problem {
+    Problem::not_found("There is no such channel.")
+}
+
 async fn nothing(request: Request) -> Response {
     let path = request.uri().path();
     if path.starts_with("/api/") || path.starts_with("/events/") {

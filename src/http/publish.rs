@@ -11,8 +11,8 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use http::{
-    HeaderMap, Method, Request, Response, StatusCode,
-    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
     request::Parts,
 };
 use http_body::Body;
@@ -77,6 +77,8 @@ use crate::{
 pub struct PublishService {
     hub: Hub,
     route: Arc<PathRoute>,
+    /// What a 405 says.
+    allow: HeaderValue,
 }
 
 #[allow(clippy::result_large_err, reason = "the answer, on its way out")]
@@ -84,7 +86,18 @@ impl PublishService {
     /// A service that publishes to `hub` on the paths of `route`. A pattern without parameter takes
     /// the channel from the query; then there must be exactly one.
     pub fn new(hub: Hub, route: PathRoute) -> Self {
-        Self { hub, route: Arc::new(route) }
+        Self { hub, route: Arc::new(route), allow: HeaderValue::from_static("POST") }
+    }
+
+    /// Another method that these paths have, but not from this service: it is named in the `allow`
+    /// of a 405, beside `POST`. With a [`LongPollLayer`](super::LongPollLayer) in front, `GET`. Default:
+    /// none.
+    #[must_use]
+    pub fn also_allow(mut self, method: Method) -> Self {
+        let allow = [self.allow.as_bytes(), b", ", method.as_str().as_bytes()].concat();
+        // A method is a token, which a header field can have.
+        self.allow = HeaderValue::from_bytes(&allow).unwrap_or(self.allow);
+        self
     }
 
     fn channel(&self, parts: &Parts) -> Result<Channel, Response<ReplyBody>> {
@@ -92,7 +105,7 @@ impl PublishService {
             return Err(status(StatusCode::NOT_FOUND));
         };
         if parts.method != Method::POST {
-            return Err(not_allowed("POST"));
+            return Err(not_allowed(self.allow.clone()));
         }
         let one = |routed| match routed {
             Routed::Poll(channel) => Some(channel),
@@ -123,11 +136,12 @@ impl PublishService {
         let codings = parts.headers.get_all(CONTENT_ENCODING).iter();
         if codings.into_iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             let detail = "the body has a content coding, which events cannot have";
-            return Err(problem(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                Some("content-encoding"),
-                detail,
-            ));
+            let code = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            let mut refusal = problem(code, Some("content-encoding"), detail);
+            // RFC 9110, section 12.5.3: so it says which it would have taken.
+            let coding = HeaderValue::from_static("identity");
+            refusal.headers_mut().insert(ACCEPT_ENCODING, coding);
+            return Err(refusal);
         }
         let mut types = parts.headers.get_all(CONTENT_TYPE).iter();
         let content_type = match (types.next().map(|value| value.to_str()), types.next()) {
@@ -300,7 +314,12 @@ impl<B: Body> Future for PublishFuture<B> {
                             return self.poll(cx);
                         }
                     },
-                    Err(_) => break bad_request(&Invalid::new("body", "the body ended early")),
+                    Err(_) => {
+                        break bad_request(&Invalid::new(
+                            "body",
+                            "the body ended early, or was cut off by a limit in front",
+                        ));
+                    }
                 }
             },
             KindProjection::Appending { hub, appending } => match ready!(appending.poll(cx)) {

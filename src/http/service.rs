@@ -84,14 +84,14 @@ fn not_a_poll(route: &impl Route, mut parts: Parts) -> Response<ReplyBody> {
     if std::mem::replace(&mut parts.method, Method::GET) != Method::GET
         && !matches!(route.route(&parts), Routed::Pass)
     {
-        return finish(not_allowed("GET"));
+        return finish(not_allowed(HeaderValue::from_static("GET")));
     }
     finish(status(StatusCode::NOT_FOUND))
 }
 
-pub(super) fn not_allowed(allowed: &'static str) -> Response<ReplyBody> {
+pub(super) fn not_allowed(allowed: HeaderValue) -> Response<ReplyBody> {
     let mut response = status(StatusCode::METHOD_NOT_ALLOWED);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response.headers_mut().insert(ALLOW, allowed);
     response
 }
 

@@ -151,6 +151,7 @@ async fn an_event_has_no_content_coding() {
             .fold(post("/events/c"), |request, coding| request.header("content-encoding", *coding));
         let answer = send(&hub, request.body("x".to_owned()).unwrap()).await;
         assert_eq!(answer.status, status, "{codings:?}");
+        assert_eq!(answer.header("accept-encoding"), (status == 415).then_some("identity"));
     }
     assert_eq!(hub.stats().published, 2);
 }
@@ -314,6 +315,24 @@ async fn a_publish_is_a_post_to_one_channel_of_the_route() {
         assert_eq!(answer.extra().len(), usize::from(allow.is_some()), "{name}");
         assert_eq!(hub.stats().published, u64::from(status == 202), "{name}");
         assert_eq!(hub.stats().parked, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_405_names_what_others_answer_on_the_same_paths() {
+    let route = PathRoute::new("/events/{channel}").unwrap();
+    let publish = PublishService::new(Hub::new(), route);
+    for (publish, allow) in [
+        (publish.clone(), "POST"),
+        (publish.clone().also_allow(Method::GET), "POST, GET"),
+        (publish.also_allow(Method::GET).also_allow(Method::DELETE), "POST, GET, DELETE"),
+    ] {
+        let put = http::Request::put("/events/a").body("x".to_owned()).unwrap();
+        let answer = publish.oneshot(put).await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["allow"]),
+            (405, &allow.parse().unwrap())
+        );
     }
 }
 

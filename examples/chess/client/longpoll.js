@@ -35,7 +35,7 @@
  *   have it in their `channel`
  * @property {string} [cursor] where to go on
  * @property {AbortSignal} [signal]
- * @property {number} [wait] seconds that the server may hold a poll; 25 by default
+ * @property {number} [wait] seconds that the server may hold a poll, rounded; 25 by default
  * @property {Record<string, string>} [headers] sent with each poll
  * @property {(state: "connecting" | "connected" | "reconnecting" | "offline") => void} [onstate]
  * @property {boolean} [share] whether tabs share a poll; by default they do, without `headers`
@@ -53,7 +53,7 @@ const MOST_PAUSE = 30; // seconds
  */
 export async function* poll(url, options = {}) {
   const { channels = [], prefix = "", cursor, headers, share = !headers, onstate } = options;
-  const wait = Math.max(1, options.wait ?? 25);
+  const wait = Math.max(1, Math.round(options.wait ?? 25));
   const [stop, target] = [new AbortController(), new URL(url, globalThis.location?.href)];
   const signal = options.signal ? AbortSignal.any([stop.signal, options.signal]) : stop.signal;
   /** @type {string} */ let state;
