@@ -7,7 +7,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -547,6 +550,51 @@ async fn nothing_is_left_of_a_node_that_is_dropped() {
     assert!(metrics.num_alive_tasks() > before);
     drop(node);
     until(|| metrics.num_alive_tasks() == before).await;
+}
+
+/// Counts how often the stream is opened.
+struct Counting(Nats, Arc<AtomicUsize>);
+
+impl Driver for Counting {
+    type Error = NatsError;
+    type Reader = NatsReader;
+
+    async fn open(
+        &self,
+        after: Option<Position>,
+        retention: &Retention,
+    ) -> Result<Opened<NatsReader>, NatsError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.open(after, retention).await
+    }
+
+    async fn append(&self, id: &EntryId, change: &Change) -> Result<Position, NatsError> {
+        self.0.append(id, change).await
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_made_anew_is_noticed_however_often_the_server_speaks() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start();
+    let (link, opened) = (Link::to(server.address()).await, Arc::new(AtomicUsize::new(0)));
+    // Heartbeats come three times as often as the connection is looked at.
+    let counting = Counting(driver(&link.url(), "LOG"), Arc::clone(&opened));
+    let node = Backplane::join(Hub::builder(), counting).await.unwrap();
+    within(node.ready()).await;
+    let start = publish(&node, "a", "1").await;
+    link.set_cut(true);
+    // Until those who carry have seen it.
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    link.set_cut(false);
+    until(|| opened.load(Ordering::Relaxed) > 1).await;
+    let other = self::node(&server.url()).await;
+    publish(&other, "a", "2").await;
+    assert_eq!(Client::new(start, &["a"]).hear(node.hub(), 1).await, ["2"]);
 }
 
 /// Tells how old the entries were that were read.

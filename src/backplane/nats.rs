@@ -55,6 +55,11 @@
 //! that was not there then cannot know what was lost, and tells a gap to every client from before,
 //! also of quiet channels.
 //!
+//! Single entries that are missing behind the first mean nothing: the stream lets them go that others
+//! of their channels pushed out. So entries that an operator deletes, or purges by subject, are missed in
+//! silence by nodes that had not read them, and by their clients. Purge up to a sequence instead, or delete
+//! the channel through a [`Publisher`](super::Publisher).
+//!
 //! # What NATS promises
 //!
 //! An entry that was published is stored by most of the stream's replicas, in the order of its
@@ -62,6 +67,9 @@
 //! neither the loss of the machine, nor that of its last writes when the machine stops: the server
 //! has them written to the disk every two minutes (`sync_interval`). With three, all that may
 //! happen to one of them at a time.
+//!
+//! An append that is repeated is stored once within two minutes, unless the server was restarted and
+//! the entry pushed out of the stream meanwhile: it remembers by what the stream still has.
 //!
 //! A stream that has lost its last entries, but kept its identity, is applied anew by the nodes.
 //! Clients with a cursor beyond what is left wait until the stream is there again, and miss what

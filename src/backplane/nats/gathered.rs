@@ -78,6 +78,13 @@ impl Gathered {
         }
     }
 
+    /// Has the next portion say how many are pending, though there may be nothing else to say.
+    pub(super) fn tell_pending(&mut self) {
+        if self.portions.is_empty() {
+            self.portions.push_back(Portion::default());
+        }
+    }
+
     /// The next portion, when the server has `pending` more.
     pub(super) fn pop(&mut self, pending: u64) -> Option<Portion> {
         let mut portion = self.portions.pop_front()?;
@@ -142,6 +149,19 @@ mod tests {
                 .collect();
             assert_eq!(portions(gathered), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_pending_is_told_though_nothing_else_is() {
+        let mut gathered = gathered(10, &[]);
+        gathered.arrange(0, 10);
+        gathered.tell_pending();
+        gathered.tell_pending();
+        assert_eq!(portions(gathered), [(0, vec![], 7)]);
+        let mut gathered = self::gathered(10, &[11]);
+        gathered.arrange(0, 0);
+        gathered.tell_pending();
+        assert_eq!(portions(gathered), [(0, vec![11], 7)]);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep},
+    time::{Instant, sleep_until},
 };
 
 use super::{
@@ -56,6 +56,8 @@ pub struct NatsReader {
     /// The longest that nothing may be heard, and since when nothing was.
     silence: Duration,
     heard: Instant,
+    /// When to look next whether the connection is still the same.
+    next_check: Instant,
     /// The number that the server gave the last message for this reader.
     delivered: u64,
     /// Messages that it had not pushed yet, then.
@@ -149,6 +151,7 @@ impl NatsReader {
             connects,
             silence,
             heard: now,
+            next_check: now + TICK,
             delivered: 0,
             pending: 0,
             gathered: Gathered::after(after),
@@ -160,7 +163,8 @@ impl NatsReader {
     /// Waits for a message, or a reason not to.
     async fn hear(&mut self) -> Heard {
         let doubt = Arc::clone(&self.doubt);
-        let (mut doubted, mut tick) = (pin!(doubt.notified()), pin!(sleep(TICK)));
+        let mut doubted = pin!(doubt.notified());
+        let mut tick = pin!(sleep_until(self.next_check));
         poll_fn(|cx| {
             if let Poll::Ready(message) = Pin::new(&mut self.subscriber).poll_next(cx) {
                 return Poll::Ready(Heard::Message(message));
@@ -265,6 +269,9 @@ impl NatsReader {
         self.known = self.known.max(last);
         self.look = Look::No;
         self.gathered.arrange(floor, none_up_to);
+        if self.pending == 0 {
+            self.gathered.tell_pending();
+        }
         Ok(())
     }
 
@@ -290,7 +297,8 @@ impl NatsReader {
         }
     }
 
-    fn check_connection(&self) -> Result<(), NatsError> {
+    fn check_connection(&mut self) -> Result<(), NatsError> {
+        self.next_check = Instant::now() + TICK;
         let lost = |reason| Err(NatsError::Lost { reason });
         if connects(&self.server) != self.connects {
             return lost("the connection to the NATS server was made anew");
@@ -318,7 +326,13 @@ impl Reader for NatsReader {
                 self.gathered.arrange(0, 0);
             } else {
                 match self.hear().await {
-                    Heard::Message(message) => self.take_all(message).await?,
+                    Heard::Message(message) => {
+                        self.take_all(message).await?;
+                        // However much there is to hear.
+                        if Instant::now() >= self.next_check {
+                            self.check_connection()?;
+                        }
+                    }
                     Heard::Doubt => self.look = Look::Once,
                     Heard::Tick => self.check_connection()?,
                 }
