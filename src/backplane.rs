@@ -98,7 +98,8 @@ pub struct Status {
 impl Backplane {
     /// Makes a hub that follows a log, and begins to apply what that holds.
     ///
-    /// Must be called on a tokio runtime, where it leaves two tasks that end with the hub. It waits for as
+    /// Must be called on a tokio runtime, where it leaves two tasks that end with the hub, or when it is
+    /// closed. It waits for as
     /// long as the log takes to open; later on, half a minute counts as a failure.
     ///
     /// # Errors
@@ -119,10 +120,9 @@ impl Backplane {
         let opened = driver.open(None, &retention).await.map_err(JoinError::Driver)?;
         let Opened { epoch, floor, last, reader } = opened;
         hub.reset(epoch, floor);
-        let ready = last <= floor;
-        hub.set_lag(ready, last.saturating_sub(floor));
-        let status =
-            Status { ready, applied: hub.cursor(), lag: last.saturating_sub(floor), error: None };
+        let (ready, lag) = (last <= floor, pump::lag(floor, last, &reader));
+        hub.set_lag(ready, lag);
+        let status = Status { ready, applied: hub.cursor(), lag, error: None };
         let (sender, status) = watch::channel(status);
         let pump = Pump {
             driver: Arc::clone(&driver),
@@ -149,10 +149,10 @@ impl Backplane {
         &self.publisher
     }
 
-    /// Waits until the hub has applied what the log had when it began to follow it.
-    pub async fn ready(&self) {
-        // It fails when the hub is closed: then there is nothing to wait for.
-        let _ = self.status.clone().wait_for(|status| status.ready).await;
+    /// Waits until the hub has applied what the log had when it began to follow it. False if that will
+    /// never be: the hub was closed, or its driver has panicked.
+    pub async fn ready(&self) -> bool {
+        self.status.clone().wait_for(|status| status.ready).await.is_ok()
     }
 
     /// How far the hub is at the moment.

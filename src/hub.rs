@@ -267,6 +267,7 @@ impl Hub {
     /// ```
     pub fn close(&self) {
         trace::closed();
+        self.stop_following();
         self.registry.close(Now::of(&self.registry.common).tick());
     }
 

@@ -117,6 +117,31 @@ fn texts(waited: &Waited) -> Vec<String> {
     batch.entries().iter().map(|entry| text(entry.payload())).collect()
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_is_closed_lets_go_of_its_log() {
+    let script = Script::new();
+    let log = script.opens(1, 0, 5);
+    let node = Backplane::join(Hub::builder(), script).await.unwrap();
+    let mut ready = task::spawn(node.ready());
+    assert_pending!(ready.poll());
+    node.hub().close();
+    settle().await;
+    assert!(!assert_ready!(ready.poll()), "it will never be");
+    assert!(log.is_closed(), "nobody reads");
+    assert!(!node.status().ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_says_whether_it_is_ready() {
+    let script = Script::new();
+    let log = script.opens(1, 0, 2);
+    let node = Backplane::join(Hub::builder(), script).await.unwrap();
+    assert_eq!((node.status().ready, node.status().lag), (false, 2));
+    log.send(portion([1, 2], "a")).unwrap();
+    assert!(node.ready().await);
+    assert_eq!((node.status().ready, node.status().lag), (true, 0));
+}
+
 /// D1: the refresh of a stream that is ahead of its hub, when the hub comes before it is polled.
 #[tokio::test(start_paused = true)]
 async fn a_stream_from_ahead_loses_nothing_when_its_refresh_meets_the_hub() {

@@ -57,6 +57,12 @@ pub trait Reader: Send + 'static {
     ///
     /// If the log cannot be read any more. It is then opened again.
     fn next(&mut self) -> impl Future<Output = Result<Portion, Self::Error>> + Send;
+
+    /// About how many entries there were to read when the log was opened. If it does not know, the
+    /// numbers say it, which is right where they have no holes. Default: none.
+    fn behind(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A log that was opened.

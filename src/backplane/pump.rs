@@ -136,7 +136,13 @@ impl<D: Driver> Pump<D> {
             self.target = last;
         }
         self.skip(hub, floor);
-        self.tell(hub, last.saturating_sub(self.position.sequence));
+        self.tell(hub, lag(self.position.sequence, last, &reader));
         reader
     }
+}
+
+/// How many entries are to be read of a log that was opened, as far as is known.
+pub(super) fn lag(read: u64, last: u64, reader: &impl Reader) -> u64 {
+    let numbers = last.saturating_sub(read);
+    reader.behind().map_or(numbers, |behind| behind.min(numbers))
 }

@@ -138,10 +138,11 @@ impl Redis {
     }
 
     /// How many entries the stream keeps, beside its limits by age and bytes. Redis keeps some more,
-    /// and always the last one. Default: zero, which is no limit.
+    /// and always the last one. Default: zero, which is no limit. More than Redis can count is as many as
+    /// that.
     #[must_use]
     pub fn max_entries(mut self, entries: u64) -> Self {
-        self.max_entries = entries;
+        self.max_entries = entries.min(i64::MAX as u64);
         self
     }
 
@@ -237,7 +238,7 @@ impl Driver for Redis {
         // A log that ends before what was read has lost entries, and is read anew.
         let after = after.filter(|after| after.epoch == epoch && after.sequence <= last);
         let read = StreamId::of(after.map_or(look.floor, |after| after.sequence));
-        let reader = RedisReader::new(self.server.clone(), connection, epoch, read);
+        let reader = RedisReader::new(self.server.clone(), connection, epoch, read, look.length);
         Ok(Opened { epoch, floor: look.floor, last, reader })
     }
 

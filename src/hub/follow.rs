@@ -50,8 +50,19 @@ impl Hub {
         debug_assert!(is_first, "a hub follows one log");
     }
 
+    fn attached(&self) -> Option<&Attached> {
+        self.registry.attached.get()?.downcast_ref()
+    }
+
     pub(super) fn log(&self) -> Option<&mpsc::Sender<Append>> {
-        Some(&self.registry.attached.get()?.downcast_ref::<Attached>()?.log)
+        Some(&self.attached()?.log)
+    }
+
+    /// Lets go of the log that it follows, if it does.
+    pub(super) fn stop_following(&self) {
+        if let Some(attached) = self.attached() {
+            attached.reader.abort();
+        }
     }
 
     /// Whether its events come from a log.

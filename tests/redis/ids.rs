@@ -46,6 +46,55 @@ async fn numbers_ascend_while_the_clock_is_behind_the_last_id() {
 }
 
 #[tokio::test]
+async fn the_last_number_of_a_millisecond_is_no_gap() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let node = quick_node(&server.url()).await;
+    let start = publish(&node, "1").await;
+    let (seconds, _): (u64, u64) = server.ask(&["TIME"]).await;
+    let ahead = format!("{}-65533", (seconds + 1_000) * 1_000);
+    server.ask::<String>(&["XSETID", "log", &ahead]).await;
+    publish(&node, "2").await;
+    let last = publish(&node, "3").await;
+    let late = quick_node(&server.url()).await;
+    for hub in [node.hub(), late.hub()] {
+        until("it has all", || hub.cursor() == last).await;
+        let quiet = hub.wait([channel("quiet")]).since(last).hold(Duration::ZERO).await;
+        assert!(matches!(quiet, Waited::TimedOut { .. }), "{quiet:?}");
+    }
+    publish(&node, "4").await;
+    for hub in [node.hub(), late.hub()] {
+        let mut client = Client::new(start, &["a"]);
+        assert_eq!(client.hear(hub, 3).await, ["2", "3", "4"]);
+        assert_eq!(client.gaps, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_begins_lags_by_entries_and_not_by_numbers() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let node = quick_node(&server.url()).await;
+    publish(&node, "1").await;
+    publish(&node, "2").await;
+    let late = Backplane::join(Hub::builder(), server.driver("log").await).await.unwrap();
+    // Nothing was awaited since: it has read nothing yet.
+    assert_eq!((late.status().lag, late.hub().stats().lag), (2, 2));
+    assert!(late.ready().await);
+    until("all is applied", || late.status().lag == 0).await;
+}
+
+#[tokio::test]
+async fn the_largest_settings_are_as_good_as_none() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let driver = Redis::new(&server.url(), "log").unwrap();
+    let driver = driver.max_entries(u64::MAX).timeout(Duration::MAX);
+    let node = Backplane::join(Hub::builder(), driver).await.unwrap();
+    let start = publish(&node, "1").await;
+    publish(&node, "2").await;
+    assert_eq!(Client::new(start, &["a"]).hear(node.hub(), 1).await, ["2"]);
+    assert_eq!(node.status().error, None);
+}
+
+#[tokio::test]
 async fn others_may_use_up_the_numbers_of_a_millisecond() {
     let Some(server) = Server::start(&[]).await else { return };
     let node = quick_node(&server.url()).await;

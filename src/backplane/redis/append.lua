@@ -42,24 +42,18 @@ local function add()
   return id, tonumber(millis), tonumber(number)
 end
 
--- The ids go on in the next millisecond when the numbers of one are used up, as happens when the
--- clock was set back and the stream stays in the last millisecond that it knew.
-local function next_millisecond(millis)
-  redis.call('XSETID', stream, string.format('%.0f', millis + 1) .. '-0')
-end
-
 local id, millis, number = add()
+-- The ids go on in the next millisecond when the numbers of one are used up, as happens when the
+-- clock was set back and the stream stays in the last millisecond that it knew. Not before: readers
+-- would miss an entry of the last id.
 if number > MOST and millis < LATEST then
   redis.call('XDEL', stream, id)
-  next_millisecond(millis)
+  redis.call('XSETID', stream, string.format('%.0f', millis + 1) .. '-0')
   id, millis, number = add()
 end
 if millis > LATEST then
   redis.call('XDEL', stream, id)
   return redis.error_reply('LONGPOLLID ' .. id)
-end
-if number == MOST then
-  next_millisecond(millis)
 end
 
 local before = total

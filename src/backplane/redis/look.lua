@@ -23,4 +23,4 @@ if first then
   end
 end
 local more = #redis.call('XRANGE', stream, '(' .. read, '+', 'COUNT', 1)
-return { epoch, last, floor, before, tostring(more) }
+return { epoch, last, floor, before, tostring(more), tostring(info['length']) }

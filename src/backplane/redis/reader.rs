@@ -29,6 +29,8 @@ pub(super) const BLOCK: Duration = Duration::from_secs(2);
 pub struct RedisReader {
     stream: Stream,
     place: Place,
+    /// No more than these were to be read at first.
+    length: u64,
     /// The read that is on its way. It is kept if nobody waits for it any more, for the server goes on
     /// with it in any case.
     reading: Option<Pin<Box<dyn Future<Output = Read> + Send>>>,
@@ -59,10 +61,11 @@ impl RedisReader {
         connection: MultiplexedConnection,
         epoch: NonZeroU64,
         read: StreamId,
+        length: u64,
     ) -> Self {
         let stream = Stream { server, connection, epoch };
         let place = Place { read, whole: read, count: FIRST_PORTION };
-        Self { stream, place, reading: None }
+        Self { stream, place, length, reading: None }
     }
 }
 
@@ -84,6 +87,11 @@ impl Reader for RedisReader {
         let (portion, place) = read?;
         self.place = place;
         Ok(portion)
+    }
+
+    /// Its numbers are times, and nearly all of them nobody has.
+    fn behind(&self) -> Option<u64> {
+        Some(self.length)
     }
 }
 
@@ -142,7 +150,7 @@ impl Stream {
             RedisResult<Value>,
         );
         let answers = asked.query_async::<Answers>(&mut self.connection);
-        let limit = BLOCK + self.server.timeout;
+        let limit = BLOCK.saturating_add(self.server.timeout);
         let (entries, now, count, groups) = self.server.within(limit, answers).await?;
         let told = |error| RedisError::of(&error, &self.server.keys.stream);
         let (seconds, micros) = now.map_err(told)?;

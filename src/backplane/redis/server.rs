@@ -29,6 +29,8 @@ pub(super) struct Look {
     pub(super) floor: u64,
     /// Whether there are entries after the one that was asked for.
     pub(super) more: bool,
+    /// How many entries there are.
+    pub(super) length: u64,
 }
 
 impl Server {
@@ -71,13 +73,14 @@ impl Server {
         command.arg(LOOK).arg(1).arg(&*self.keys.stream).arg(new_epoch()).arg(read.to_string());
         let answer: Vec<Bytes> = self.ask(connection, &command).await?;
         let look = || {
-            let [epoch, last, floor, before, more] = &*answer else { return None };
+            let [epoch, last, floor, before, more, length] = &*answer else { return None };
             let floor = StreamId::parse(floor)?.passing().ok()?;
             Some(Look {
                 epoch: parse_epoch(epoch)?,
                 last: StreamId::parse(last)?,
                 floor: floor.saturating_sub(u64::from(&**before == b"1")),
                 more: &**more == b"1",
+                length: std::str::from_utf8(length).ok()?.parse().ok()?,
             })
         };
         look().ok_or_else(|| RedisError::answer(&format!("{answer:?}")))
