@@ -77,6 +77,26 @@ async fn what_no_node_of_its_settings_could_hold_is_not_appended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_log_in_memory_forgets_touches_and_deletes_by_their_bytes_too() {
+    let (a, log) = (channel("a"), MemoryLog::new());
+    let settings = Hub::builder().max_payload_bytes(1_000).total_history_bytes(10_000);
+    let node = node_with(settings, log.clone()).await;
+    let start = node.hub().cursor();
+    // Each weighs 65 bytes.
+    for (count, is_gap) in [(150, false), (2, false), (2, true)] {
+        for _ in 0..count / 2 {
+            node.publisher().touch(&a).await.unwrap();
+            node.publisher().delete(&a).await.unwrap();
+        }
+        let late = Backplane::join(Hub::builder(), log.clone()).await.unwrap();
+        assert!(late.ready().await);
+        let waited = late.hub().wait([&a]).since(start).hold(Duration::ZERO).await;
+        let told = matches!(waited, Waited::Events(batch) if batch.gap());
+        assert_eq!(told, is_gap, "{count}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_poll_from_ahead_that_catches_up_is_parked_for_the_rest_of_its_hold() {
     let (log, slow, quick, ahead) = one_behind().await;
     let start = tokio::time::Instant::now();

@@ -104,7 +104,7 @@ impl Held {
 fn weight(change: &Change) -> usize {
     match change {
         Change::Publish(_, event) => event.weight(),
-        Change::Touch(_) | Change::Delete(_) => 0,
+        Change::Touch(channel) | Change::Delete(channel) => channel.as_str().len() + 64,
     }
 }
 
