@@ -247,8 +247,11 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 async fn serve(options: Options) -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut stops = Stops::new()?;
-    // Nobody comes before it is ready.
-    let store = Store::open(options.settings(), &options.engine).await?;
+    // Nobody comes before it is ready, which a log can take for ever for.
+    let store = tokio::select! {
+        store = Store::open(options.settings(), &options.engine) => store?,
+        _ = stops.next() => return Ok(()),
+    };
     let hub = store.hub.clone();
     let listener = listen(options.listen).map_err(|error| {
         io::Error::new(error.kind(), format!("cannot listen on {}: {error}", options.listen))

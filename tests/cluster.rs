@@ -6,11 +6,17 @@
 #![cfg(all(feature = "nats", feature = "redis", not(loom)))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    net::TcpListener,
+    sync::{Arc, atomic::Ordering},
+};
+
+use rustix::process::{Signal, kill_process};
 
 use self::{
     clients::{Publisher, Told, Wanderer},
     nodes::{Engine, Fault, Kind, Nodes, Random},
+    process::Process,
 };
 
 #[path = "cluster/clients.rs"]
@@ -44,6 +50,18 @@ fn the_example_shows_a_client_that_goes_on_elsewhere() {
         (String::from_utf8_lossy(&shown.stdout), String::from_utf8_lossy(&shown.stderr));
     assert!(shown.status.success(), "{said}{wrong}");
     assert_eq!(said.matches("answers [{").count(), 3, "{said}");
+}
+
+#[test]
+fn a_server_whose_log_says_nothing_ends_when_it_is_asked_to() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let log = format!("redis://{}", silent.local_addr().unwrap());
+    let mut command = process::command("server");
+    let mut server = Process::spawn(command.args(["--listen", "127.0.0.1:0", "--redis", &log]));
+    let connected = silent.accept().unwrap();
+    kill_process(server.pid(), Signal::TERM).unwrap();
+    assert_eq!(server.exit().code(), Some(0));
+    drop(connected);
 }
 
 fn setting(name: &str, default: u64) -> u64 {
