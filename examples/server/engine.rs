@@ -46,7 +46,9 @@ impl Store {
         let hub = match &backplane {
             None => settings.build()?,
             Some(backplane) => {
-                backplane.ready().await;
+                if !backplane.ready().await {
+                    return Err("nobody reads the log any more".into());
+                }
                 backplane.hub().clone()
             }
         };
