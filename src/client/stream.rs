@@ -222,10 +222,10 @@ impl Course {
         if settings.give_up_after.is_some_and(|most| self.failures >= most) {
             return Err(ClientError::GaveUp { last: failure });
         }
-        let pause = match seconds {
-            Some(seconds @ 1..) => Duration::from_secs(seconds).min(settings.max_retry_after),
-            _ => settings.backoff.pause(self.failures),
-        };
+        let told = seconds.map(|told| Duration::from_secs(told).min(settings.max_retry_after));
+        // No pause at all would ask a server that is busy again and again.
+        let told = told.filter(|told| !told.is_zero());
+        let pause = told.unwrap_or_else(|| settings.backoff.pause(self.failures));
         self.timer.set(pause);
         if let Some(handler) = &settings.on_failure {
             handler(failure, pause);

@@ -131,7 +131,7 @@ impl Subscription {
     }
 
     /// The longest time that a server can send the client away for, by `retry-after` with a 503 or
-    /// a 429. Default: 300 s.
+    /// a 429. With zero the pauses are those of the [`backoff`](Self::backoff). Default: 300 s.
     pub fn max_retry_after(mut self, max: Duration) -> Self {
         self.max_retry_after = max;
         self

@@ -143,6 +143,15 @@ async fn a_server_says_when_to_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_has_no_say_leaves_the_pauses_to_the_backoff() {
+    let busy = || Act::Answer(answer(503, &[("retry-after", "60")], "{}"));
+    let script = Script::new([busy(), busy(), busy(), raw("1", "one")]);
+    let deaf = subscription("/e").since("0").backoff(plain()).max_retry_after(Duration::ZERO);
+    event(deaf.over(script.service()).next().await);
+    assert_eq!(script.times(), [0, 500, 1_500, 3_500]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_is_dead_is_given_up() {
     let patient = || subscription("/e").since("0").backoff(plain()).give_up_after(3);
     for (asked, expected) in [
