@@ -29,12 +29,16 @@ pub(super) enum End {
     Whole,
     CutOff,
     TooLarge,
-    /// It stopped in the middle.
+    /// It brought nothing for as long as the margin, or is that of an error and took longer.
     Late,
 }
 
 /// The most that is read of an answer without events.
 const MAX_ERROR_BYTES: usize = 16 * 1024;
+
+/// A body may have frames without data at any time, and without end: after so many in one go others
+/// have their turn.
+const MAX_IDLE_FRAMES: u32 = 32;
 
 impl<RB> Reading<RB> {
     pub(super) fn new(head: Parts, body: RB, max_bytes: usize) -> Self {
@@ -53,6 +57,7 @@ impl<RB: Body> Reading<RB> {
     ) -> Poll<(End, Vec<u8>)> {
         let mut this = self.project();
         let room = |read: &Vec<u8>| this.max_bytes.saturating_sub(read.len());
+        let mut idle = 0;
         let end = loop {
             if this.body.size_hint().lower() > room(this.read) as u64 {
                 break End::TooLarge;
@@ -61,7 +66,18 @@ impl<RB: Body> Reading<RB> {
                 Poll::Ready(None) => break End::Whole,
                 Poll::Ready(Some(Err(_))) => break End::CutOff,
                 Poll::Ready(Some(Ok(frame))) => {
-                    let Ok(mut data) = frame.into_data() else { continue };
+                    let data = frame.into_data().ok();
+                    let Some(mut data) = data.filter(Buf::has_remaining) else {
+                        if timer.poll(cx).is_ready() {
+                            break End::Late;
+                        }
+                        idle += 1;
+                        if idle < MAX_IDLE_FRAMES {
+                            continue;
+                        }
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    };
                     if data.remaining() > room(this.read) {
                         break End::TooLarge;
                     }
@@ -71,7 +87,10 @@ impl<RB: Body> Reading<RB> {
                         let length = chunk.len();
                         data.advance(length);
                     }
-                    timer.set(margin);
+                    // The text of an error is not worth more time: the head is there.
+                    if is_success(this.head.status) {
+                        timer.set(margin);
+                    }
                 }
                 Poll::Pending if timer.poll(cx).is_ready() => break End::Late,
                 Poll::Pending => return Poll::Pending,

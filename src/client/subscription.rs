@@ -118,7 +118,7 @@ impl Subscription {
     }
 
     /// How much longer than its hold an answer may take, and how long its body may pause, before
-    /// the connection is taken to be dead. Default: 10 s.
+    /// the connection is taken to be dead. The whole body of an error has no more. Default: 10 s.
     pub fn margin(mut self, margin: Duration) -> Self {
         self.margin = margin;
         self

@@ -1,7 +1,17 @@
 //! Requests that fail are repeated, at the right moment and with the same cursor.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+};
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use tokio::time::Instant;
+use tokio_test::{assert_pending, assert_ready, task};
+use tower::service_fn;
 use tower_longpoll::client::{Backoff, Failure};
 
 use super::{script::*, *};
@@ -181,6 +191,56 @@ async fn a_connection_that_is_dead_is_given_up() {
     let script = Script::new([Act::Answer(stops), raw("1", "one")]);
     event(patient().over(script.service()).next().await);
     assert_eq!(script.times(), [0, 11_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_brings_nothing_is_given_up() {
+    let head = [("longpoll-cursor", "c"), ("longpoll-channel", "c"), ("retry-after", "1")];
+    let drip = |status, drop: &str| {
+        let mut answer = answer(status, &head, "");
+        let drops = (1..=60).flat_map(|nth| [pause(nth * 9 * SECOND), data(drop)]);
+        answer.body_mut().0.extend(drops);
+        Act::Answer(answer)
+    };
+    let rows = [
+        ("empty frames", drip(200, ""), 10_500),
+        ("empty frames of an error", drip(503, ""), 11_000),
+        ("an error in drops", drip(503, "."), 11_000),
+    ];
+    for (name, act, expected) in rows {
+        let start = Instant::now();
+        let script = Script::new([act, raw("1", "one")]);
+        let asked = subscription("/e").since("0").backoff(plain());
+        assert_eq!(text(&event(asked.over(script.service()).next().await)), "one", "{name}");
+        assert_eq!(start.elapsed().as_millis(), expected, "{name}");
+    }
+}
+
+/// Empty frames, as many as anyone wants.
+struct Idle;
+
+impl Body for Idle {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        Poll::Ready(Some(Ok(Frame::data(Bytes::new()))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_of_nothing_without_end_lets_others_run_and_is_given_up() {
+    let service = service_fn(|_: Request<String>| async { Ok::<_, Broken>(Response::new(Idle)) });
+    let asked = subscription("/e").since("0").give_up_after(1);
+    let mut stream = task::spawn(asked.over(service));
+    assert_pending!(stream.poll_next());
+    assert!(stream.is_woken());
+    pass(10 * SECOND).await;
+    let last = ClientError::GaveUp { last: Failure::TimedOut };
+    assert_eq!(assert_ready!(stream.poll_next()), Some(Err(last)));
 }
 
 #[tokio::test(start_paused = true)]
