@@ -89,6 +89,7 @@ mod answer;
 mod backoff;
 mod body;
 mod error;
+mod members;
 mod progress;
 mod received;
 mod stream;

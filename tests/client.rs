@@ -9,6 +9,8 @@ mod common;
 mod ending;
 #[path = "client/faults.rs"]
 mod faults;
+#[path = "client/memory.rs"]
+mod memory;
 #[path = "client/retrying.rs"]
 mod retrying;
 #[path = "client/script.rs"]

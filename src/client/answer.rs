@@ -1,6 +1,6 @@
 //! Reading an answer.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -10,11 +10,12 @@ use http::{
     response::Parts,
 };
 use percent_encoding::percent_decode_str;
-use serde_core::Deserialize;
-use serde_json::value::RawValue;
+use serde_core::de::{Deserializer, Error, SeqAccess, Visitor};
+use serde_json::Deserializer as Reader;
 
 use super::{
     error::{ClientError, Failure},
+    members::{Member, Members, value},
     received::ReceivedEvent,
 };
 use crate::{
@@ -80,35 +81,51 @@ fn success(head: &Parts, body: Vec<u8>) -> Option<Answer> {
             Some(Answer { cursor, gap, events: vec![event] })
         }
         StatusCode::OK if is_json_type(text(headers, &CONTENT_TYPE)?) => {
-            let fields: Fields<'_> = serde_json::from_slice(&body).ok()?;
-            let cursor = match fields.get("cursor") {
+            let [in_body, told, events] = Members(["cursor", "gap", "events"]).of(&body)?;
+            let cursor = match in_body {
                 Some(cursor) => checked(value(cursor)?)?,
                 None => cursor(headers)?,
             };
-            let gap = gap || fields.get("gap").map_or(Some(false), |&gap| value(gap))?;
-            let events: Vec<Fields<'_>> = value(fields.get("events")?)?;
-            let events = events.iter().map(event).collect::<Option<_>>()?;
+            let gap = gap || told.map_or(Some(false), value)?;
+            let events = Reader::from_str(events?.get()).deserialize_seq(Events).ok()?;
             Some(Answer { cursor, gap, events })
         }
         _ => None,
     }
 }
 
-/// Values are read when it is known what they have to be.
-type Fields<'a> = BTreeMap<String, &'a RawValue>;
+/// The events of a JSON reply, each read and checked before the next is looked at: what is no event
+/// ends it, and takes no more memory.
+struct Events;
 
-fn value<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
-    serde_json::from_str(raw.get()).ok()
+impl<'de> Visitor<'de> for Events {
+    type Value = Vec<ReceivedEvent>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut events = Vec::new();
+        let names = ["channel", "id", "type", "data", "encoding"];
+        while let Some(members) = list.next_element_seed(Members(names))? {
+            events.push(event(members).ok_or_else(|| A::Error::custom("no event"))?);
+        }
+        Ok(events)
+    }
 }
 
-fn event(fields: &Fields<'_>) -> Option<ReceivedEvent> {
-    let optional = |name: &str| fields.get(name).map(|raw| value::<String>(raw));
-    let content_type = optional("type").map_or(Some(None), |text| text.map(Some))?;
-    let data = *fields.get("data")?;
+fn event([channel, id, content_type, data, encoding]: [Member<'_>; 5]) -> Option<ReceivedEvent> {
+    let content_type: Option<String> = match content_type {
+        Some(content_type) => Some(value(content_type)?),
+        None => None,
+    };
+    let data = data?;
     let is_json = content_type.as_deref().is_some_and(is_json_type);
-    let payload = match optional("encoding") {
+    let payload = match encoding {
         Some(encoding) => {
-            let text: String = value(data).filter(|_| encoding.as_deref() == Some("base64"))?;
+            let encoding: String = value(encoding)?;
+            let text: String = value(data).filter(|_| encoding == "base64")?;
             STANDARD.decode(text).ok()?.into()
         }
         // Copied: one payload that is kept would keep the whole answer alive.
@@ -117,7 +134,7 @@ fn event(fields: &Fields<'_>) -> Option<ReceivedEvent> {
         }
         None => value::<String>(data)?.into(),
     };
-    let (channel, cursor) = (optional("channel")??, checked(optional("id")??)?);
+    let (channel, cursor) = (value(channel?)?, checked(value(id?)?)?);
     Some(ReceivedEvent { channel, cursor, content_type, payload })
 }
 
@@ -148,8 +165,8 @@ const MAX_DETAIL_BYTES: usize = 1024;
 fn detail(headers: &HeaderMap, body: &[u8]) -> String {
     let content_type = text(headers, &CONTENT_TYPE).unwrap_or_default();
     let mut detail = if is_json_type(content_type) {
-        let fields: Fields<'_> = serde_json::from_slice(body).unwrap_or_default();
-        fields.get("detail").and_then(|raw| value(raw)).unwrap_or_default()
+        let [detail] = Members(["detail"]).of(body).unwrap_or_default();
+        detail.and_then(value).unwrap_or_default()
     } else if content_type.starts_with("text/plain") {
         String::from_utf8_lossy(body).trim().to_owned()
     } else {

@@ -124,7 +124,8 @@ impl Subscription {
         self
     }
 
-    /// The largest answer; one that is larger ends the stream. Default: 16 MiB.
+    /// The largest answer; one that is larger ends the stream. Read, it takes several times as much
+    /// memory if its events are tiny. Default: 16 MiB.
     pub fn max_body_bytes(mut self, max: usize) -> Self {
         self.max_body_bytes = max;
         self

@@ -113,6 +113,18 @@ async fn the_events_of_a_json_answer_come_one_by_one_and_the_cursor_with_them() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_members_with_one_name_the_last_counts_and_unknown_ones_do_not() {
+    let body = r#"{"cursor":5,"gap":null,"events":"no list","more":[{}],"gap":false,
+        "events":[{"id":[],"channel":"a","\u0069d":"1","ID":"2","data":"x","":{"id":"3"},"data":"y"}],
+        "c\u0075rsor":"end","":null}"#;
+    let script = Script::new([json(body)]);
+    let mut stream = subscription("/e").since("0").over(script.service());
+    let event = event(stream.next().await);
+    assert_eq!((event.channel(), event.cursor(), text(&event)), ("a", "1", "y"));
+    assert_eq!(stream.cursor(), Some("end"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_gap_comes_before_the_events_that_are_left() {
     let event_1 = r#"{"channel":"c","id":"1","data":"one"}"#;
     let rows = [
