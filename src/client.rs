@@ -45,6 +45,9 @@
 //! | an error of the service, no answer in time, a body that is cut off, an answer that is none of this protocol, 408, 425, other 5xx | a pause of the [`Backoff`] |
 //! | 410, another 4xx, any 3xx, more than [`Subscription::max_body_bytes`] | the [`ClientError`] that ends the stream |
 //!
+//! After a 410 a new subscription goes on: [`ClientError::Deleted`] says which channel is gone, and
+//! since where to ask for the others.
+//!
 //! Pauses grow until there is an answer again. [`Subscription::on_failure`] is told of each.
 //!
 //! # Over hyper-util's client

@@ -50,7 +50,11 @@ pub(super) fn read(head: &Parts, body: Vec<u8>) -> Result<Answer, Fault> {
         }
         429 | 503 => temporary(text(headers, &RETRY_AFTER).and_then(|text| text.parse().ok())),
         408 | 425 | 500.. => temporary(None),
-        410 => Err(Fault::Final(ClientError::Deleted { cursor: cursor(headers) })),
+        410 => {
+            let channel = channel(headers).filter(|name| !name.is_empty());
+            let cursor = cursor(headers);
+            Err(Fault::Final(ClientError::Deleted { channel, cursor }))
+        }
         300..=399 => {
             let location = text(headers, &LOCATION).map(str::to_owned);
             Err(Fault::Final(ClientError::Redirected { status, location }))
@@ -71,9 +75,8 @@ fn success(head: &Parts, body: Vec<u8>) -> Option<Answer> {
         StatusCode::NO_CONTENT => Some(Answer { cursor: cursor(headers)?, gap, events: vec![] }),
         StatusCode::OK if headers.contains_key(CHANNEL) => {
             let cursor = cursor(headers)?;
-            let channel = percent_decode_str(text(headers, &CHANNEL)?).decode_utf8().ok()?;
             let event = ReceivedEvent {
-                channel: channel.into_owned(),
+                channel: channel(headers)?,
                 cursor: cursor.clone(),
                 content_type: text(headers, &CONTENT_TYPE).map(str::to_owned),
                 payload: body.into(),
@@ -147,6 +150,11 @@ fn checked(cursor: String) -> Option<String> {
 
 fn cursor(headers: &HeaderMap) -> Option<String> {
     checked(text(headers, &CURSOR)?.to_owned())
+}
+
+fn channel(headers: &HeaderMap) -> Option<String> {
+    let name = percent_decode_str(text(headers, &CHANNEL)?).decode_utf8().ok()?;
+    Some(name.into_owned())
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

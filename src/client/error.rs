@@ -8,8 +8,12 @@ use http::StatusCode;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The channel was deleted (410).
+    /// A channel of the poll was deleted (410). A subscription to the others, since this cursor,
+    /// goes on without a loss.
     Deleted {
+        /// The name of the channel, if the answer has it. It is the hub's: a route may know it by
+        /// another one.
+        channel: Option<String>,
         /// Where the stream would have gone on, if it knows.
         cursor: Option<String>,
     },
@@ -52,6 +56,9 @@ pub enum ClientError {
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Deleted { channel: Some(channel), .. } => {
+                write!(f, "the channel {channel:?} was deleted")
+            }
             Self::Deleted { .. } => f.write_str("the channel was deleted"),
             Self::Refused { status, detail } if detail.is_empty() => {
                 write!(f, "the server refuses the poll with {status}")

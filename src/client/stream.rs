@@ -205,8 +205,9 @@ impl Course {
                 Ok(State::Resting)
             }
             Next::Failed(failure, seconds) => self.rest(failure, seconds),
-            Next::End(ClientError::Deleted { cursor: None }) => {
-                Err(ClientError::Deleted { cursor: self.progress.cursor().map(str::to_owned) })
+            Next::End(ClientError::Deleted { channel, cursor: None }) => {
+                let cursor = self.progress.cursor().map(str::to_owned);
+                Err(ClientError::Deleted { channel, cursor })
             }
             Next::End(error) => Err(error),
         }

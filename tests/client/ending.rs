@@ -67,6 +67,18 @@ async fn a_deleted_channel_ends_the_stream() {
         ClientError::Deleted { cursor, .. } => assert_eq!(cursor.as_deref(), Some("0")),
         other => panic!("{other:?}"),
     }
+    let rows = [
+        (vec![], None, "the channel was deleted"),
+        (vec![("longpoll-channel", "b%20%C3%BC")], Some("b ü"), "the channel \"b ü\" was deleted"),
+        (vec![("longpoll-channel", "%ff")], None, "the channel was deleted"),
+        (vec![("longpoll-channel", "")], None, "the channel was deleted"),
+    ];
+    for (fields, expected, told) in rows {
+        let error = last(subscription("/e"), Act::Answer(answer(410, &fields, ""))).await;
+        assert_eq!(error.to_string(), told);
+        let ClientError::Deleted { channel, cursor: None } = error else { panic!("{error:?}") };
+        assert_eq!(channel.as_deref(), expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]

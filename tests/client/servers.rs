@@ -123,12 +123,37 @@ async fn a_deleted_channel_ends_the_stream_where_it_was() {
     assert_pending!(stream.poll_next());
     hub.delete(&channel("c"));
     match stream.next().await {
-        Some(Err(ClientError::Deleted { cursor })) => {
+        Some(Err(ClientError::Deleted { channel, cursor })) => {
+            assert_eq!(channel.as_deref(), Some("c"));
             assert_eq!(cursor, Some(hub.cursor().to_string()));
         }
         other => panic!("{other:?}"),
     }
     assert!(stream.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_deletion_the_other_channels_go_on_without_loss() {
+    for reply in [Reply::Raw, Reply::Json] {
+        let hub = Hub::new();
+        let mut names = vec!["b c/%", "other"];
+        let asked =
+            |names: &[&str]| names.iter().fold(subscription("/events"), Subscription::channel);
+        let start = asked(&names).since(hub.cursor());
+        let mut stream = task::spawn(start.over::<_, String, _>(router(&hub, reply)));
+        assert_pending!(stream.poll_next());
+        hub.delete(&channel("b c/%"));
+        publish(&hub, &channel("other"), "after");
+        let error = stream.next().await.unwrap().unwrap_err();
+        let ClientError::Deleted { channel: Some(gone), cursor: Some(cursor) } = error else {
+            panic!("{error:?}")
+        };
+        names.retain(|&name| name != gone);
+        assert_eq!(names, ["other"]);
+        let rest = asked(&names).since(cursor);
+        let mut stream = rest.over::<_, String, _>(router(&hub, reply));
+        assert_eq!(text(&event(stream.next().await)), "after");
+    }
 }
 
 #[tokio::test(start_paused = true)]
