@@ -69,6 +69,7 @@ fn every_lie_is_found() {
         (Lie::Swaps, Some("events out of order: 1")),
         (Lie::Fails, Some("requests refused: 1")),
         (Lie::Breaks, Some("requests failed: 1")),
+        (Lie::Invents, Some("events lost in silence: 1, requests refused: 1")),
         // What is told is no lie.
         (Lie::TellsOfAGap, None),
     ];
@@ -83,6 +84,19 @@ fn every_lie_is_found() {
             assert!(told, "{output:#?}");
         }
     }
+}
+
+#[test]
+fn a_server_that_is_busy_is_not_asked_again_at_once() {
+    let url = serve(Lie::IsBusy);
+    let file = std::env::temp_dir().join(format!("simulator-busy-{}.json", std::process::id()));
+    let (passed, _, errors) = simulate(&url, &["--clients", "1", "--json", file.to_str().unwrap()]);
+    assert!(!passed && errors.contains("requests refused: "), "{errors}");
+    let results: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    std::fs::remove_file(file).unwrap();
+    let sent = results["requests"]["polls"]["sent"].as_u64();
+    // A second has room for one or two; without a pause it has room for thousands.
+    assert!((Some(1)..Some(50)).contains(&sent), "{sent:?}");
 }
 
 #[test]
@@ -107,7 +121,7 @@ fn counts(sent: u64, numbers: &[u64], last: u64) -> Counts {
     let mut seen = Seen::default();
     seen.begin(sent);
     for &number in numbers {
-        if number == 0 { seen.gap() } else { seen.event(number) }
+        if number == 0 { seen.gap() } else { assert!(seen.event(number, last)) }
     }
     seen.finish(last, |_| false)
 }
@@ -142,15 +156,32 @@ fn numbers_tell_what_is_lost_twice_or_out_of_order() {
     }
     let mut seen = Seen::default();
     seen.begin(0);
-    seen.event(1);
-    seen.event(3);
+    seen.event(1, 4);
+    seen.event(3, 4);
     let whole = seen.finish(4, |number| number == 2 || number == 4);
     assert_eq!(whole, Counts { received: 2, ..Counts::default() }, "perhaps never stored");
     let mut seen = Seen::default();
     seen.begin(3);
-    [4, 6, 6].into_iter().for_each(|number| seen.event(number));
+    [4, 6, 6].into_iter().for_each(|number| assert!(seen.event(number, 6)));
     let known = seen.finish(0, |_| false);
     let expected = Counts { received: 3, lost: 1, duplicate: 1, ..Counts::default() };
     assert_eq!(known, expected, "how many were sent is not known");
     assert_eq!(Seen::default().finish(9, |_| false), Counts::default(), "it had no position");
+}
+
+#[test]
+fn an_event_that_was_never_sent_is_none() {
+    for is_excused in [false, true] {
+        let mut seen = Seen::default();
+        seen.begin(2);
+        if is_excused {
+            seen.gap();
+        }
+        for number in [0, 4, 1_000_000, u64::MAX] {
+            assert!(!seen.event(number, 3), "{number}");
+        }
+        assert!(seen.event(3, 3));
+        let expected = Counts { received: 1, gaps: is_excused.into(), ..Counts::default() };
+        assert_eq!(seen.finish(3, |_| false), expected);
+    }
 }

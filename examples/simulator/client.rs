@@ -184,13 +184,21 @@ impl Client {
             return Polled::Empty;
         }
         run.with_events.fetch_add(1, Relaxed);
+        let last = self.channel.sent.load(Relaxed);
+        let mut is_known = true;
         for payload in &reply.events {
             let Some((number, sent)) = own(payload, &run.name) else { continue };
-            self.seen.event(number);
+            if !self.seen.event(number, last) {
+                is_known = false;
+                continue;
+            }
             run.events.fetch_add(1, Relaxed);
             if is_timed {
                 run.latencies.record(self.number, received.saturating_sub(sent));
             }
+        }
+        if !is_known {
+            run.polls.refuse("an event that was never sent".into());
         }
         Polled::Events
     }
@@ -207,7 +215,8 @@ impl Client {
 
 fn retry_after(answer: &Response<Bytes>) -> Duration {
     let seconds = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    Duration::from_secs(seconds.and_then(|text| text.parse().ok()).unwrap_or(1).min(30))
+    // Not at once: a server that is busy is not to be flooded.
+    Duration::from_secs(seconds.and_then(|text| text.parse().ok()).unwrap_or(1).clamp(1, 30))
 }
 
 /// The number of an event of this run, and when it was sent.

@@ -21,7 +21,8 @@ pub(crate) struct Requests {
     pub(crate) failed: AtomicU64,
     /// By the client itself, which left.
     pub(crate) cut: AtomicU64,
-    /// Answers with another status than they should have; they are among those answered.
+    /// Answers with another status than they should have, or with what cannot be; they are among
+    /// those answered.
     pub(crate) refused: AtomicU64,
     reasons: Mutex<BTreeMap<String, u64>>,
 }

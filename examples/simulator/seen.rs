@@ -55,7 +55,12 @@ impl Seen {
         self.is_excused = true;
     }
 
-    pub(crate) fn event(&mut self, number: u64) {
+    /// An event, when those up to `last` were sent. False if it is none of them: it does not count,
+    /// since all before it would be missing.
+    pub(crate) fn event(&mut self, number: u64, last: u64) -> bool {
+        if !(1..=last).contains(&number) {
+            return false;
+        }
         self.counts.received += 1;
         let first = *self.first.get_or_insert(number);
         if number == first && self.counts.received == 1 && number < self.next {
@@ -71,6 +76,7 @@ impl Seen {
             self.counts.duplicate += 1;
         }
         self.is_excused = false;
+        true
     }
 
     /// What is missing once everything was asked for: up to `last`, but for the events of which the

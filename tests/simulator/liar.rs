@@ -27,6 +27,10 @@ pub(super) enum Lie {
     Fails,
     Breaks,
     TellsOfAGap,
+    /// Gives an event a number that nobody has sent.
+    Invents,
+    /// Sends every poll away, to come back at once.
+    IsBusy,
 }
 
 /// The event that it happens to.
@@ -65,6 +69,9 @@ fn router(lie: Lie) -> Router {
 
 /// The answer to a poll, perhaps with a lie.
 async fn tell(lie: Lie, answer: Response, kept: &Mutex<Option<Value>>) -> Response {
+    if lie == Lie::IsBusy {
+        return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "0")]).into_response();
+    }
     let (mut head, body) = answer.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let mut reply: Value = serde_json::from_slice(&body).unwrap();
@@ -96,7 +103,12 @@ async fn tell(lie: Lie, answer: Response, kept: &Mutex<Option<Value>>) -> Respon
             return Body::from_stream(futures_util::stream::iter([Err::<&str, _>(broken)]))
                 .into_response();
         }
-        Lie::Fails | Lie::Breaks => {}
+        Lie::Invents => {
+            for event in events.iter_mut().filter(|event| is_victim(event)) {
+                event["data"]["number"] = 1_000_000.into();
+            }
+        }
+        Lie::Fails | Lie::Breaks | Lie::IsBusy => {}
     }
     if is_here {
         *kept = victim;
