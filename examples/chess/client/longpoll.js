@@ -43,7 +43,7 @@
 
 import { MOST_CHANNELS, together } from "./shared.js";
 
-const MARGIN = 10; // seconds that an answer may be late
+const MARGIN = 10; // seconds that an answer may be late, or stand still
 const MOST_PAUSE = 30; // seconds
 
 /**
@@ -58,7 +58,8 @@ export async function* poll(url, options = {}) {
   const signal = options.signal ? AbortSignal.any([stop.signal, options.signal]) : stop.signal;
   /** @type {string} */ let state;
   const tell = (next) => next !== state && onstate?.((state = next));
-  const me = { target, headers, channels, prefix, cursor, wait, signal, tell, pace: { hasty: 0 } };
+  const pace = { hasty: 0, last: 0 };
+  const me = { target, headers, channels, prefix, cursor, wait, signal, tell, pace };
   const canShare = share && channels.length > 0 && channels.length <= MOST_CHANNELS
     && globalThis.BroadcastChannel && globalThis.navigator?.locks;
   globalThis.addEventListener?.("offline", () => tell("offline"), { signal });
@@ -112,9 +113,7 @@ async function ask({ wait, signal, tell, pace, ...request }) {
     try {
       const answer = await once(request, hold, end);
       tell("connected");
-      // A server that holds nothing is not asked without pause.
-      pace.hasty = hold > 0 && isEmpty(answer) && Date.now() - begun < 500 ? pace.hasty + 1 : 0;
-      if (pace.hasty > 3) await sleep(backoff(pace.hasty - 3), end);
+      await keepPace(pace, answer, hold, Date.now() - begun, end);
       return answer;
     } catch (error) {
       signal.throwIfAborted();
@@ -130,20 +129,30 @@ async function ask({ wait, signal, tell, pace, ...request }) {
   }
 }
 
+/** Pauses, so that a server which has nothing new and holds nothing is not asked all the time. */
+async function keepPace(pace, { gap, events }, hold, milliseconds, signal) {
+  const isNews = !gap && events.length > 0;
+  // Now and then, such an answer says nothing: a tab that was looked at has caught up.
+  if (isNews || milliseconds >= 500 || Date.now() - pace.last > 5_000) pace.hasty = 0;
+  if (isNews || milliseconds >= 500) return;
+  // When tabs join, each asks for a few answers that are not held.
+  const over = ++pace.hasty - (hold > 0 || gap ? 3 : 12);
+  // Who cannot keep up with events hears of gaps, too, and must not fall back further.
+  if (over > 0) await sleep(backoff(events.length ? Math.min(over, 2) : over), signal);
+  pace.last = Date.now();
+}
+
 /** One request, and its answer or an error. */
 async function once({ target, headers, channels, cursor }, wait, signal) {
-  const [url, late] = [new URL(target), new AbortController()];
+  const [url, clock] = [new URL(target), deadline(wait + MARGIN)];
   for (const channel of channels) url.searchParams.append("channel", channel);
   if (cursor) url.searchParams.set("cursor", cursor);
   url.searchParams.set("wait", String(wait));
-  // By two clocks: one stands still while the computer sleeps, the other may be set.
-  let ticks = wait + MARGIN;
-  const end = Date.now() + ticks * 1_000;
-  const timer = setInterval(() => (--ticks < 0 || Date.now() > end) && late.abort(), 1_000);
   try {
-    const either = AbortSignal.any([signal, late.signal]);
+    const either = AbortSignal.any([signal, clock.signal]);
     const response = await fetch(url, { headers, cache: "no-store", signal: either });
-    const body = await response.json().catch((error) => (response.ok ? Promise.reject(error) : {}));
+    const text = await textOf(response, () => clock.extend(MARGIN));
+    const body = parsed(text);
     if (typeof body?.cursor === "string" && Array.isArray(body.events) && response.ok) return body;
     const { status } = response;
     const isFinal = status >= 400 && status < 500 && ![408, 425, 429].includes(status);
@@ -154,7 +163,42 @@ async function once({ target, headers, channels, cursor }, wait, signal) {
     const channel = decodeURIComponent(response.headers.get("longpoll-channel") ?? "");
     throw Object.assign(new Error(message), { status, channel, isFinal, retryAfter });
   } finally {
-    clearInterval(timer);
+    clock.stop();
+  }
+}
+
+/** A signal that is aborted after so many seconds, unless they are extended. */
+function deadline(seconds) {
+  const late = new AbortController();
+  let [ticks, end] = [0, 0];
+  const extend = (seconds) => {
+    ticks = Math.max(ticks, seconds);
+    end = Math.max(end, Date.now() + seconds * 1_000);
+  };
+  extend(seconds);
+  // By two clocks: one stands still while the computer sleeps, the other may be set.
+  const tick = () => (--ticks < 0 || Date.now() > end) && late.abort();
+  const timer = setInterval(tick, 1_000);
+  return { signal: late.signal, extend, stop: () => clearInterval(timer) };
+}
+
+/** All of a body; tells when some of it came, since over a slow link that may take long. */
+async function textOf({ body }, onprogress) {
+  const [reader, decoder] = [body?.getReader(), new TextDecoder()];
+  let text = "";
+  for (let part; (part = await reader?.read()) && !part.done; ) {
+    if (part.value.length) onprogress();
+    text += decoder.decode(part.value, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+/** The value of a text, or nothing if it is no JSON. */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }
 
