@@ -92,10 +92,9 @@ async function* alone(me, wait = me.wait, isEnough = (answer) => false) {
 
 /** Yields events; the caller's cursor goes with them. */
 function* take(me, events) {
-  for (const { encoding, data, ...event } of events) {
-    const bytes = encoding === "base64" && Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
+  for (const event of events) {
     me.cursor = event.id;
-    yield { ...event, data: bytes || data, cursor: event.id };
+    yield { ...event, cursor: event.id };
   }
 }
 
@@ -153,14 +152,14 @@ async function once({ target, headers, channels, cursor }, wait, signal) {
     const response = await fetch(url, { headers, cache: "no-store", signal: either });
     const text = await textOf(response, () => clock.extend(MARGIN));
     const body = parsed(text);
-    if (typeof body?.cursor === "string" && Array.isArray(body.events) && response.ok) return body;
+    if (response.ok && isAnswer(body, cursor)) return { ...body, events: body.events.map(decoded) };
     const { status } = response;
     const isFinal = status >= 400 && status < 500 && ![408, 425, 429].includes(status);
     const after = response.headers.get("retry-after") ?? "";
     const seconds = Number(after) || (Date.parse(after) - Date.now()) / 1_000;
     const retryAfter = seconds > 0 ? Math.min(seconds, MOST_PAUSE) : undefined;
     const message = body?.detail ?? `${url} is answered with ${status}, not as a long poll`;
-    const channel = decodeURIComponent(response.headers.get("longpoll-channel") ?? "");
+    const channel = unescaped(response.headers.get("longpoll-channel") ?? "");
     throw Object.assign(new Error(message), { status, channel, isFinal, retryAfter });
   } finally {
     clock.stop();
@@ -200,6 +199,30 @@ function parsed(text) {
   } catch {
     return undefined;
   }
+}
+
+/** The text that is percent-encoded; as it is if it is not. */
+function unescaped(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Whether it answers a long poll that asked from this cursor. */
+function isAnswer(body, asked) {
+  const isText = (value) => typeof value === "string" && value !== "";
+  const isEvent = (one) => isText(one?.channel) && isText(one.id);
+  if (!isText(body?.cursor) || !Array.isArray(body.events)) return false;
+  // Events lead on from where they were asked for; if not, a cache has repeated itself.
+  return body.events.every(isEvent) && !(body.events.length && body.cursor === asked);
+}
+
+/** An event with its data as they were published; throws if they are not what they say. */
+function decoded({ encoding, data, ...event }) {
+  if (encoding !== "base64") return { ...event, data };
+  return { ...event, data: Uint8Array.from(atob(data), (one) => one.charCodeAt(0)) };
 }
 
 /** Seconds of a pause, at random, so that many clients do not come back together. */
