@@ -45,6 +45,7 @@ import { MOST_CHANNELS, together } from "./shared.js";
 
 const MARGIN = 10; // seconds that an answer may be late, or stand still
 const MOST_PAUSE = 30; // seconds
+const MOST_REST = 300; // seconds, if the server asks for them
 
 /**
  * @param {string | URL} url
@@ -65,7 +66,7 @@ export async function* poll(url, options = {}) {
   globalThis.addEventListener?.("offline", () => tell("offline"), { signal });
   tell("connecting");
   try {
-    const tools = { alone, ask, isEmpty, onWake, sleep, take, MARGIN, MOST_PAUSE };
+    const tools = { alone, ask, isEmpty, onWake, sleep, take, MARGIN, MOST_PAUSE, MOST_REST };
     for await (const event of canShare ? together(me, tools) : alone(me)) {
       if (signal.aborted) return;
       yield event;
@@ -104,7 +105,7 @@ const isEmpty = ({ gap, events }) => !gap && !events.length;
  * One answer, however often it must be asked for. Throws only what repeating does not help.
  * @param {any} request
  */
-async function ask({ wait, signal, tell, pace, ...request }) {
+async function ask({ wait, signal, tell, pace, isHopeless, ...request }) {
   for (let failures = 0, hold = wait; ; hold = 0) {
     const [attempt, begun] = [new AbortController(), Date.now()];
     const end = AbortSignal.any([signal, attempt.signal]);
@@ -116,9 +117,10 @@ async function ask({ wait, signal, tell, pace, ...request }) {
       return answer;
     } catch (error) {
       signal.throwIfAborted();
-      if (error.isFinal) throw error;
+      if (error.isFinal || isHopeless?.(error)) throw error;
       if (attempt.signal.aborted) continue; // the connection may have slept with the tab
-      tell(globalThis.navigator?.onLine === false ? "offline" : "reconnecting");
+      const isOffline = globalThis.navigator?.onLine === false;
+      tell(isOffline ? "offline" : "reconnecting", error.retryAfter);
       if (error.retryAfter) await sleep(error.retryAfter, signal);
       else await sleep(backoff(++failures), end);
       signal.throwIfAborted();
@@ -142,7 +144,7 @@ async function keepPace(pace, { gap, events }, hold, milliseconds, signal) {
 }
 
 /** One request, and its answer or an error. */
-async function once({ target, headers, channels, cursor }, wait, signal) {
+async function once({ target, headers, channels, cursor, onprogress }, wait, signal) {
   const [url, clock] = [new URL(target), deadline(wait + MARGIN)];
   for (const channel of channels) url.searchParams.append("channel", channel);
   if (cursor) url.searchParams.set("cursor", cursor);
@@ -150,14 +152,14 @@ async function once({ target, headers, channels, cursor }, wait, signal) {
   try {
     const either = AbortSignal.any([signal, clock.signal]);
     const response = await fetch(url, { headers, cache: "no-store", signal: either });
-    const text = await textOf(response, () => clock.extend(MARGIN));
+    const text = await textOf(response, () => (clock.extend(MARGIN), onprogress?.()));
     const body = parsed(text);
     if (response.ok && isAnswer(body, cursor)) return { ...body, events: body.events.map(decoded) };
     const { status } = response;
     const isFinal = status >= 400 && status < 500 && ![408, 425, 429].includes(status);
     const after = response.headers.get("retry-after") ?? "";
     const seconds = Number(after) || (Date.parse(after) - Date.now()) / 1_000;
-    const retryAfter = seconds > 0 ? Math.min(seconds, MOST_PAUSE) : undefined;
+    const retryAfter = seconds > 0 ? Math.min(seconds, MOST_REST) : undefined;
     const message = body?.detail ?? `${url} is answered with ${status}, not as a long poll`;
     const channel = unescaped(response.headers.get("longpoll-channel") ?? "");
     throw Object.assign(new Error(message), { status, channel, isFinal, retryAfter });

@@ -32,7 +32,7 @@ const MOST_KEPT = 1_000; // messages that a tab has not come to yet
 
 /** Yields what the leader hands round; becomes the leader when there is none. */
 export async function* together(me, tools) {
-  const { alone, isEmpty, onWake, sleep, take } = tools;
+  const { alone, isEmpty, onWake, sleep, take, MOST_REST } = tools;
   const { signal, channels } = me, names = named(me, channels);
   const [name, id] = [`longpoll 1 ${me.target}${me.prefix && ` ${me.prefix}`}`, crypto.randomUUID()];
   // Held as long as this caller listens, so that the leader notices when it goes, however it goes.
@@ -42,7 +42,8 @@ export async function* together(me, tools) {
   });
   signal.throwIfAborted();
   const bus = new BroadcastChannel(name);
-  let kept = [], bell = new AbortController(), beat = 0, quiet = 0, apart = 0;
+  let kept = [], bell = new AbortController(), beat = 0, quiet = 0;
+  let apart = 0, rest = 0; // until when this tab polls by itself, and until when nobody polls
 
   const keep = (message) => {
     if (kept.push(message) > MOST_KEPT) kept = [{ kind: "wake" }];
@@ -65,6 +66,7 @@ export async function* together(me, tools) {
     if (!message) return elect({ steal: true }); // the leader is silent: it may be frozen
     quiet = message.quiet;
     if (message.state) me.tell(message.state);
+    rest = message.rest ?? rest;
     if (message.kind === "refused") {
       const { status, channel, asked, isStrange } = message;
       apart = isStrange ? Infinity : Date.now() + APART * 1_000;
@@ -81,6 +83,8 @@ export async function* together(me, tools) {
   elect({ signal });
 
   rounds: for (;;) {
+    const seconds = Math.min((rest - Date.now()) / 1_000, MOST_REST);
+    if (seconds > 0) await sleep(seconds, signal);
     yield* alone(me, 0, isEmpty);
     if (Date.now() < apart) yield* alone(me, me.wait, () => Date.now() >= apart);
     [kept, quiet] = [[], 4 + 2 * Math.random()];
@@ -117,19 +121,26 @@ export async function* together(me, tools) {
 const named = ({ prefix }, channels) => channels.map((channel) => prefix + channel);
 
 /** Polls for all tabs, as long as this one holds the lock. */
-async function lead(me, { ask, isEmpty, sleep, MARGIN, MOST_PAUSE }, name, stop) {
+async function lead(me, tools, name, stop) {
+  const { ask, isEmpty, sleep, MARGIN, MOST_PAUSE } = tools;
   const [leader, bus, members] = [crypto.randomUUID(), new BroadcastChannel(name), new Map()];
   const union = (members) => [...new Set(members.flatMap(({ channels }) => channels))];
-  // With the seconds in which more must be heard; a pause is followed by an attempt without a hold.
-  const post = (message, until = me.wait) =>
-    bus.postMessage({ leader, quiet: until + MARGIN + 5, ...message });
-  let round = new AbortController(), cursor, number = 0;
+  let round = new AbortController(), cursor, number = 0, posted = 0;
   let isAsked = false, isQuick = false; // for an answer at once; that the poll under way is for one
-  const tell = (state) => {
+  let rest = 0; // until when the server wants no poll
+  // With the seconds in which more must be heard; a pause is followed by an attempt without a hold.
+  const post = (message, until = me.wait) => {
+    posted = Date.now();
+    bus.postMessage({ leader, quiet: until + MARGIN + 5, ...message });
+  };
+  const tell = (state, seconds = 0) => {
     if (state === "connected") return; // the answer says it
     isQuick = false;
-    post({ state }, MOST_PAUSE);
+    rest = Date.now() + seconds * 1_000;
+    post({ state, rest }, Math.max(MOST_PAUSE, seconds));
   };
+  // An answer may take long, but no part of it more than the margin.
+  const onprogress = () => Date.now() - posted > 3_000 && post({});
   bus.onmessage = ({ data }) => {
     if (data.kind !== "join") return;
     const { id } = data, channels = union([...members.values(), data]);
@@ -138,9 +149,11 @@ async function lead(me, { ask, isEmpty, sleep, MARGIN, MOST_PAUSE }, name, stop)
     if (!members.has(id))
       navigator.locks.request(`${name} ${id}`, { signal: stop }, isGone).catch(() => {});
     members.set(id, data);
-    post({}, 0); // a sign of life; an answer that is not held follows
+    const isRest = Date.now() < rest;
+    // A sign of life; an answer that is not held follows.
+    post({ rest }, isRest ? (rest - Date.now()) / 1_000 : 0);
     isAsked = true;
-    if (!isQuick) round.abort();
+    if (!isQuick && !isRest) round.abort();
   };
   post({ kind: "lead" });
   while (!stop.aborted) {
@@ -157,7 +170,7 @@ async function lead(me, { ask, isEmpty, sleep, MARGIN, MOST_PAUSE }, name, stop)
     const isStrange = (channel) => !names.includes(channel);
     [isQuick, isAsked] = [isAsked, false];
     try {
-      const answer = await ask({ ...me, channels, cursor, wait, signal, tell });
+      const answer = await ask({ ...me, channels, cursor, wait, signal, tell, onprogress });
       const strange = answer.events.map(({ channel }) => channel).find(isStrange);
       if (strange !== undefined) throw Object.assign(new Error(), { channel: strange });
       post({ ...answer, state: "connected", number: ++number, beats });
