@@ -2,22 +2,30 @@
  * One poll for all tabs of a browser: the part of `longpoll.js` that knows of other tabs.
  *
  * A lock elects one tab, the leader. It polls for the channels of all tabs and hands its answers
- * round, numbered; each tab takes its own channels. Nobody can compare cursors; so a tab joins as
- * follows: at first, after it slept, when another leads, a number is missing, or there is a gap.
+ * round, numbered; each tab takes its own channels. In a cluster any poll may be answered by a node
+ * that is behind: that an answer is empty says only that nothing lies between the cursor that was
+ * asked with and the one that was answered. So cursors are compared. They are opaque to clients;
+ * this file alone looks into them, since it comes with the server. Where it cannot, as they have
+ * another form, an empty answer must do: it comes from a server that has no nodes, or one that is
+ * not behind. A tab joins as follows: at first, after it slept, when another leads, a number is
+ * missing, or there is a gap.
  *
  * 1. It catches up by itself, until an answer is empty. An error is its own, and no other tab's.
  * 2. It tells the leader its channels, and a beat. The leader polls for them too, at once, from
- *    where it is, until an answer is empty: with that it has passed the tab's position, and all
- *    that it hands round later is news. What it handed round before, the tab leaves alone.
- * 3. The tab keeps what is handed round from now on, catches up by itself again, and drops from
- *    what it kept the events that it has by then. From here it lives on what is handed round.
- * 4. It beats again. With the next empty answer the leader has passed the second catching up:
- *    nothing that it hands round later is known, and its cursors are not behind the tab's.
+ *    where it is, until an answer is empty. If the cursor of that reaches the tab's, the leader has
+ *    passed the tab's position, and all that it hands round later is news. What it handed round
+ *    before, the tab leaves alone. If it is behind, the tab begins anew.
+ * 3. The tab keeps what is handed round from now on, and catches up by itself again, until an answer
+ *    is empty and it reaches the leader's cursor, since it left alone what came before that. It
+ *    drops from what it kept the events that it has by then, and lives on what is handed round.
+ * 4. It beats again. With the next empty answer whose cursor reaches the tab's, the leader has
+ *    passed the second catching up: nothing that it hands round later is known, and its cursors
+ *    are not behind the tab's.
  *
  * Nothing is lost whoever fails when: a tab that has a doubt joins anew from its own cursor. A
  * leader that is closed gives its lock back. One that is frozen keeps it, but falls silent: then it
- * is stolen. If the shared poll is refused, all poll by themselves for a while, and whoever has the
- * bad channel finds that out alone. Only a 410 is told once and to one poll: it ends the tabs of the
+ * is stolen. If the shared poll is refused, or fails again and again, all poll by themselves for a
+ * while, and whoever has the bad channel finds that out alone. Only a 410 is told once and to one poll: it ends the tabs of the
  * channel that it names.
  *
  * Whose event is whose, only its channel tells. If an answer has a name that nobody has asked for,
@@ -29,6 +37,8 @@ export const MOST_CHANNELS = 64;
 
 const APART = 60; // seconds that tabs poll by themselves after the shared poll was refused
 const MOST_KEPT = 1_000; // messages that a tab has not come to yet
+const MOST_TRIES = 20; // of catching up with the leader, before a tab joins anew
+const MOST_FAILURES = 4; // of the shared poll in a row, before each tab finds out alone
 
 /** Yields what the leader hands round; becomes the leader when there is none. */
 export async function* together(me, tools) {
@@ -57,6 +67,7 @@ export async function* together(me, tools) {
       if (!signal.aborted && error.name === "AbortError") elect({ signal });
     });
   };
+  const pause = () => sleep(Math.random() / 2, signal); // for a node that is behind
   /** The next message, or nothing if it is time to join anew. */
   const receive = async () => {
     bell = new AbortController();
@@ -95,11 +106,20 @@ export async function* together(me, tools) {
       message = await receive();
       if (!message) continue rounds;
     } while (!hasPassed(message));
+    if (!reaches(message.cursor, me.cursor)) {
+      await pause();
+      continue;
+    }
     let { leader, number } = message;
     const known = new Set();
-    for await (const event of alone(me, 0, isEmpty)) {
-      known.add(event.id);
-      yield event;
+    for (let tries = 1; ; tries++) {
+      for await (const event of alone(me, 0, isEmpty)) {
+        known.add(event.id);
+        yield event;
+      }
+      if (reaches(me.cursor, message.cursor)) break;
+      if (tries === MOST_TRIES) continue rounds;
+      await pause();
     }
     join(4);
     for (let isSettled = false; ; ) {
@@ -109,11 +129,38 @@ export async function* together(me, tools) {
       if (message.number !== ++number) continue rounds;
       const isNew = ({ channel, id }) => names.includes(channel) && !known.has(id);
       yield* take(me, message.events.filter(isNew));
-      isSettled ||= hasPassed(message);
+      const isReached = reaches(message.cursor, me.cursor);
+      isSettled ||= isReached && hasPassed(message);
       if (!isSettled) continue;
       known.clear();
-      me.cursor = message.cursor;
+      if (isReached) me.cursor = message.cursor;
     }
+  }
+}
+
+/**
+ * Whether one cursor is not behind another. Those of different epochs have no order: false. Of what
+ * has another form nothing is known: true.
+ */
+function reaches(one, other) {
+  const [here, there] = [position(one), position(other)];
+  if (!here || !there) return true;
+  return here.epoch === there.epoch && here.sequence >= there.sequence;
+}
+
+/**
+ * What a cursor says: "1", and in base64 an epoch of 8 bytes and a number without leading zeros,
+ * both big-endian. Here they are hexadecimal, of equal length, so that they compare as text.
+ */
+function position(cursor) {
+  if (!/^1[\w-]{11,22}$/.test(cursor ?? "")) return undefined;
+  try {
+    const bytes = atob(cursor.slice(1).replaceAll("-", "+").replaceAll("_", "/"));
+    const digits = Array.from(bytes, (one) => one.charCodeAt(0).toString(16).padStart(2, "0"));
+    const [epoch, number] = [digits.slice(0, 8), digits.slice(8)].map((part) => part.join(""));
+    return { epoch, sequence: number.padStart(16, "0") };
+  } catch {
+    return undefined;
   }
 }
 
