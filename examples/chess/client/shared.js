@@ -172,7 +172,7 @@ async function lead(me, tools, name, stop) {
   const { ask, isEmpty, sleep, MARGIN, MOST_PAUSE } = tools;
   const [leader, bus, members] = [crypto.randomUUID(), new BroadcastChannel(name), new Map()];
   const union = (members) => [...new Set(members.flatMap(({ channels }) => channels))];
-  let round = new AbortController(), cursor, number = 0, posted = 0;
+  let round = new AbortController(), cursor, number = 0, posted = 0, failures = 0;
   let isAsked = false, isQuick = false; // for an answer at once; that the poll under way is for one
   let rest = 0; // until when the server wants no poll
   // With the seconds in which more must be heard; a pause is followed by an attempt without a hold.
@@ -215,9 +215,18 @@ async function lead(me, tools, name, stop) {
     }
     const wait = isAsked ? 0 : me.wait, names = named(me, channels);
     const isStrange = (channel) => !names.includes(channel);
+    // One tab's channel may be what the server fails at. A server that wants a rest is waited for.
+    const isMixed = all.some((one) => union([one]).length < channels.length);
+    const isHopeless = ({ status, retryAfter }) => {
+      const isServers = !retryAfter && (status >= 500 || status === 429);
+      failures = isServers ? failures + 1 : 0;
+      return isMixed && failures >= MOST_FAILURES;
+    };
     [isQuick, isAsked] = [isAsked, false];
     try {
-      const answer = await ask({ ...me, channels, cursor, wait, signal, tell, onprogress });
+      const how = { wait, signal, tell, onprogress, isHopeless };
+      const answer = await ask({ ...me, channels, cursor, ...how });
+      failures = 0;
       const strange = answer.events.map(({ channel }) => channel).find(isStrange);
       if (strange !== undefined) throw Object.assign(new Error(), { channel: strange });
       post({ ...answer, state: "connected", number: ++number, beats });
@@ -233,7 +242,7 @@ async function lead(me, tools, name, stop) {
       const refused = { channel, asked, status, detail, isStrange: !!channel && isStrange(channel) };
       post({ kind: "refused", ...refused });
       members.clear();
-      cursor = undefined;
+      [cursor, failures] = [undefined, 0];
     }
   }
   post({ kind: "gone" });
