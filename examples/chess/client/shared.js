@@ -172,6 +172,7 @@ async function lead(me, tools, name, stop) {
   const { ask, isEmpty, sleep, MARGIN, MOST_PAUSE } = tools;
   const [leader, bus, members] = [crypto.randomUUID(), new BroadcastChannel(name), new Map()];
   const union = (members) => [...new Set(members.flatMap(({ channels }) => channels))];
+  let watch = new AbortController(); // of those that are members
   let round = new AbortController(), cursor, number = 0, posted = 0, failures = 0;
   let isAsked = false, isQuick = false; // for an answer at once; that the poll under way is for one
   let rest = 0; // until when the server wants no poll
@@ -193,8 +194,9 @@ async function lead(me, tools, name, stop) {
     const { id } = data, channels = union([...members.values(), data]);
     if (channels.length > MOST_CHANNELS) return post({ kind: "refused", to: id });
     const isGone = () => void members.delete(id);
+    const signal = AbortSignal.any([stop, watch.signal]);
     if (!members.has(id))
-      navigator.locks.request(`${name} ${id}`, { signal: stop }, isGone).catch(() => {});
+      navigator.locks.request(`${name} ${id}`, { signal }, isGone).catch(() => {});
     members.set(id, data);
     const isRest = Date.now() < rest;
     // A sign of life; an answer that is not held follows.
@@ -242,6 +244,8 @@ async function lead(me, tools, name, stop) {
       const refused = { channel, asked, status, detail, isStrange: !!channel && isStrange(channel) };
       post({ kind: "refused", ...refused });
       members.clear();
+      watch.abort();
+      watch = new AbortController();
       [cursor, failures] = [undefined, 0];
     }
   }
