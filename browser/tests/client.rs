@@ -4,6 +4,8 @@
 mod alone;
 #[path = "client/joins.rs"]
 mod joins;
+#[path = "client/nodes.rs"]
+mod nodes;
 #[path = "client/page.rs"]
 mod page;
 #[path = "client/server.rs"]

@@ -151,10 +151,66 @@ async fn an_answer_that_never_comes_is_asked_for_again() {
     wait_until("the poll that hangs", async || (server.polls().len() == 2).then_some(())).await;
     server.publish("a", [1]);
     page.hears_all("one", [1]).await;
-    let polls = server.polls();
-    let cursor =
-        |query: &str| query.split('&').find(|part| part.starts_with("cursor=")).unwrap().to_owned();
-    assert_eq!(cursor(&polls[1].1), cursor(&polls[2].1));
+    assert_eq!(cursor_of(&server.polls()[1].1), cursor_of(&server.polls()[2].1));
+}
+
+fn cursor_of(query: &str) -> String {
+    query.split('&').find(|part| part.starts_with("cursor=")).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_answer_over_a_slow_link_comes_once() {
+    let (server, browser) = (Server::start().await, Browser::start().await);
+    let page = open(&browser, &server).await;
+    server.faults(|number, _| (number == 2).then_some(Fault::Slow));
+    page.listen("one", alone(1)).await;
+    wait_until("the slow poll", async || (server.polls().len() == 2).then_some(())).await;
+    server.publish("a", [1]);
+    page.hears_all("one", [1]).await;
+    server.parks(1).await;
+    assert_ne!(cursor_of(&server.polls()[1].1), cursor_of(&server.polls()[2].1));
+}
+
+#[tokio::test]
+async fn an_answer_that_stands_still_is_asked_for_again() {
+    let (server, browser) = (Server::start().await, Browser::start().await);
+    let page = open(&browser, &server).await;
+    server.faults(|number, _| (number == 2).then_some(Fault::Stalled));
+    page.listen("one", alone(1)).await;
+    wait_until("the poll that stalls", async || (server.polls().len() == 2).then_some(())).await;
+    server.publish("a", [1]);
+    page.hears_all("one", [1]).await;
+    assert_eq!(cursor_of(&server.polls()[1].1), cursor_of(&server.polls()[2].1));
+}
+
+#[tokio::test]
+async fn what_a_cache_repeats_is_heard_once() {
+    let (server, browser) = (Server::start().await, Browser::start().await);
+    let page = open(&browser, &server).await;
+    let oldest = server.cursor();
+    server.publish("a", [1]);
+    server.faults(|number, _| (number < 4).then_some(Fault::Cached));
+    page.listen("one", json!({ "channels": ["a"], "cursor": oldest, "share": false })).await;
+    server.parks(1).await;
+    server.publish("a", [2]);
+    page.hears_all("one", [1, 2]).await;
+}
+
+#[tokio::test]
+async fn an_answer_with_what_is_no_event_is_asked_for_again() {
+    const CROOKED: [&str; 4] = [
+        "null",
+        r#"{ "channel": "a", "data": 1 }"#,
+        r#"{ "id": "x", "data": 1 }"#,
+        r#"{ "channel": "a", "id": "x", "encoding": "base64", "data": "?" }"#,
+    ];
+    let (server, browser) = (Server::start().await, Browser::start().await);
+    let page = open(&browser, &server).await;
+    server.faults(|number, _| CROOKED.get(number - 1).map(|event| Fault::Crooked(event)));
+    page.listen("one", alone(25)).await;
+    server.parks(1).await;
+    server.publish("a", [1]);
+    page.hears_all("one", [1]).await;
 }
 
 #[tokio::test]

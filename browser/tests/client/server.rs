@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -19,10 +19,10 @@ use axum::{
     response::{Html, IntoResponse},
     routing::get,
 };
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 use serde_json::json;
-use tokio::{net::TcpListener, sync::Notify};
+use tokio::{net::TcpListener, sync::Notify, time::sleep};
 use tower::{Layer, ServiceExt};
 use tower_longpoll::{Channel, Event, Hub, HubBuilder, LongPollLayer, PathRoute, Reply};
 use tower_longpoll_browser::wait_until;
@@ -46,6 +46,14 @@ pub enum Fault {
     Hang,
     /// The answer is kept back until [`Server::let_go`].
     Late,
+    /// The answer comes in parts: all in time, but taken together very late.
+    Slow,
+    /// Half of the answer comes, and no more.
+    Stalled,
+    /// The first answer from this place on, over and over.
+    Cached,
+    /// An answer, but for an event that is none.
+    Crooked(&'static str),
 }
 
 /// Decides by the number of a poll, counted since the faults were set, and its query.
@@ -56,8 +64,13 @@ pub struct Server {
     shared: Arc<Shared>,
 }
 
+/// Decides by the query of a poll which node of a cluster answers it.
+type Nodes = Box<dyn FnMut(&str) -> Hub + Send>;
+
 struct Shared {
     hub: Mutex<Hub>,
+    nodes: Mutex<Option<Nodes>>,
+    cached: Mutex<Option<Bytes>>,
     prefix: &'static str,
     faults: Mutex<(usize, Faults)>,
     polls: Mutex<Vec<(Instant, String)>>,
@@ -78,6 +91,8 @@ impl Server {
     pub async fn with_prefix(hub: HubBuilder, prefix: &'static str) -> Self {
         let shared = Arc::new(Shared {
             hub: Mutex::new(hub.build().unwrap()),
+            nodes: Mutex::new(None),
+            cached: Mutex::new(None),
             prefix,
             faults: Mutex::new((0, Box::new(|_, _| None))),
             polls: Mutex::default(),
@@ -104,6 +119,11 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
+    /// Has polls answered by other hubs than the server's own.
+    pub fn nodes(&self, nodes: impl FnMut(&str) -> Hub + Send + 'static) {
+        *self.shared.nodes.lock().unwrap() = Some(Box::new(nodes));
+    }
+
     pub fn hub(&self) -> Hub {
         self.shared.hub.lock().unwrap().clone()
     }
@@ -111,7 +131,7 @@ impl Server {
     /// Takes a new hub, as a server does that starts again.
     pub fn restart(&self) {
         let old = std::mem::take(&mut *self.shared.hub.lock().unwrap());
-        old.drain(std::time::Duration::ZERO);
+        old.drain(Duration::ZERO);
     }
 
     /// Publishes numbers, on one channel.
@@ -187,8 +207,7 @@ async fn events(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
             Response::new(Body::from_stream(stream::iter([Ok(Bytes::from_static(b"{")), broken()])))
         }
         Some(Fault::Lost) => {
-            let (_, body) = forward(&shared, request).await.into_parts();
-            let body = body.collect().await.unwrap().to_bytes();
+            let body = body_of(forward(&shared, request).await).await;
             let half = body.slice(..body.len() / 2);
             Response::new(Body::from_stream(stream::iter([Ok(half), broken()])))
         }
@@ -217,11 +236,46 @@ async fn events(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
             shared.is_late.store(false, Ordering::Relaxed);
             answer
         }
+        Some(Fault::Slow) => {
+            let body = body_of(forward(&shared, request).await).await;
+            let parts: Vec<_> =
+                body.chunks(body.len().div_ceil(6)).map(Bytes::copy_from_slice).collect();
+            Response::new(Body::from_stream(stream::iter(parts).then(async |part| {
+                sleep(Duration::from_millis(3_500)).await;
+                Ok::<_, Infallible>(part)
+            })))
+        }
+        Some(Fault::Stalled) => {
+            let body = body_of(forward(&shared, request).await).await;
+            let half = stream::iter([Ok::<_, Infallible>(body.slice(..body.len() / 2))]);
+            Response::new(Body::from_stream(half.chain(stream::pending())))
+        }
+        Some(Fault::Cached) => {
+            let cached = shared.cached.lock().unwrap().clone();
+            let body = match cached {
+                Some(body) => body,
+                None => body_of(forward(&shared, request).await).await,
+            };
+            *shared.cached.lock().unwrap() = Some(body.clone());
+            Response::new(Body::from(body))
+        }
+        Some(Fault::Crooked(event)) => {
+            let body = body_of(forward(&shared, request).await).await;
+            let mut answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            answer["events"] = json!([serde_json::from_str::<serde_json::Value>(event).unwrap()]);
+            Response::new(Body::from(answer.to_string()))
+        }
     }
 }
 
+async fn body_of(answer: Response<Body>) -> Bytes {
+    answer.into_body().collect().await.unwrap().to_bytes()
+}
+
 async fn forward(shared: &Shared, request: Request<Body>) -> Response<Body> {
-    let hub = shared.hub.lock().unwrap().clone();
+    let query = request.uri().query().unwrap_or_default();
+    let node = shared.nodes.lock().unwrap().as_mut().map(|nodes| nodes(query));
+    let hub = node.unwrap_or_else(|| shared.hub.lock().unwrap().clone());
     let route = PathRoute::new("/events").unwrap().prefix(shared.prefix);
     let layer = LongPollLayer::new(hub, route).reply(Reply::Json);
     let nothing = tower::service_fn(|_: Request<Body>| {

@@ -1,5 +1,7 @@
 //! Tabs that share a poll.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tower_longpoll::{Channel, Hub};
 use tower_longpoll_browser::{Browser, wait_until};
@@ -267,6 +269,69 @@ async fn a_channel_that_turns_bad_leaves_the_other_tabs_alone() {
         page.hears_all("one", [0, 1]).await;
         page.is_clean().await;
     }
+}
+
+#[tokio::test]
+async fn a_channel_that_a_server_fails_at_leaves_the_other_tabs_alone() {
+    let (server, browser) = (Server::start().await, Browser::start().await);
+    let pages = tabs(&browser, &server, 2).await;
+    let bad = open(&browser, &server).await;
+    bad.listen("one", on(&["bad"])).await;
+    bad.settles(&server, 3).await;
+    server.faults(|_, query| query.contains("channel=bad").then_some(Fault::Status(500, 0)));
+    server.publish("a", [0]);
+    // The shared poll after that is what fails.
+    server.publish("a", [1]);
+    for page in &pages {
+        page.hears_all("one", [0, 1]).await;
+        page.is_clean().await;
+    }
+    // Each for itself, for a while.
+    server.parks(2).await;
+    server.no_faults();
+    server.publish("bad", [2]);
+    bad.hears_all("one", [2]).await;
+}
+
+#[tokio::test]
+async fn a_rest_that_the_server_wants_is_kept_by_all_tabs() {
+    let (server, browser) = (Server::start().await, Browser::start().await);
+    let pages = tabs(&browser, &server, 2).await;
+    server.faults(|number, _| (number == 1).then_some(Fault::Status(503, 4)));
+    let before = server.polls().len();
+    server.publish("a", [0]);
+    for page in &pages {
+        page.state("one", "reconnecting").await;
+        page.tab.run("dispatchEvent(new Event('online'))", Value::Null).await;
+    }
+    server.publish("a", [1]);
+    for page in &pages {
+        page.hears_all("one", [0, 1]).await;
+    }
+    let polls = server.polls();
+    assert!(polls[before + 1].0 - polls[before].0 >= Duration::from_millis(3_990));
+    pages[0].settles(&server, 2).await;
+}
+
+#[tokio::test]
+async fn a_leader_whose_answer_comes_slowly_keeps_its_place() {
+    let (server, browser) = (Server::start().await, Browser::start().await);
+    let mut pages = Vec::new();
+    for number in 1..=2 {
+        let page = open(&browser, &server).await;
+        page.listen("one", json!({ "channels": ["a"], "wait": 1 })).await;
+        page.settles(&server, number).await;
+        pages.push(page);
+    }
+    server.faults(|number, _| (number == 1).then_some(Fault::Slow));
+    let before = server.polls().len();
+    wait_until("the slow poll", async || (server.polls().len() > before).then_some(())).await;
+    server.publish("a", [0]);
+    for page in &pages {
+        page.hears_all("one", [0]).await;
+    }
+    server.parks(1).await;
+    assert_eq!(server.polls().len(), before + 2);
 }
 
 #[tokio::test]

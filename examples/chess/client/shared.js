@@ -25,8 +25,9 @@
  * Nothing is lost whoever fails when: a tab that has a doubt joins anew from its own cursor. A
  * leader that is closed gives its lock back. One that is frozen keeps it, but falls silent: then it
  * is stolen. If the shared poll is refused, or fails again and again, all poll by themselves for a
- * while, and whoever has the bad channel finds that out alone. Only a 410 is told once and to one poll: it ends the tabs of the
- * channel that it names.
+ * while, and whoever has the bad channel finds that out alone. Only a 410 is told once and to one
+ * poll: it ends the tabs of the channel that it names. If the server wants a rest, the leader tells
+ * until when, and all keep to it.
  *
  * Whose event is whose, only its channel tells. If an answer has a name that nobody has asked for,
  * all poll by themselves from then on.
