@@ -189,7 +189,7 @@ async function lead(me, tools, name, stop) {
     post({ state, rest }, Math.max(MOST_PAUSE, seconds));
   };
   // An answer may take long, but no part of it more than the margin.
-  const onprogress = () => Date.now() - posted > 3_000 && post({});
+  const onprogress = () => !stop.aborted && Date.now() - posted > 3_000 && post({}, 0);
   bus.onmessage = ({ data }) => {
     if (data.kind !== "join") return;
     const { id } = data, channels = union([...members.values(), data]);
