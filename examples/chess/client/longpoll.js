@@ -152,7 +152,11 @@ async function once({ target, headers, channels, cursor, onprogress }, wait, sig
   try {
     const either = AbortSignal.any([signal, clock.signal]);
     const response = await fetch(url, { headers, cache: "no-store", signal: either });
-    const text = await textOf(response, () => (clock.extend(MARGIN), onprogress?.()));
+    let parts = 0;
+    const text = await textOf(response, () => {
+      clock.extend(MARGIN);
+      if (parts++) onprogress?.(); // what comes in one part is not slow
+    });
     const body = parsed(text);
     if (response.ok && isAnswer(body, cursor)) return { ...body, events: body.events.map(decoded) };
     const { status } = response;
