@@ -138,8 +138,10 @@ async function keepPace(pace, { gap, events }, hold, milliseconds, signal) {
   if (isNews || milliseconds >= 500) return;
   // When tabs join, each asks for a few answers that are not held.
   const over = ++pace.hasty - (hold > 0 || gap ? 3 : 12);
-  // Who cannot keep up with events hears of gaps, too, and must not fall back further.
-  if (over > 0) await sleep(backoff(events.length ? Math.min(over, 2) : over), signal);
+  // Who cannot keep up with events hears of gaps, too, and must not fall back further; nor must
+  // tabs that join again and again while a leader that was frozen goes on.
+  const isMild = events.length > 0 || (hold === 0 && !gap);
+  if (over > 0) await sleep(backoff(isMild ? Math.min(over, 2) : over), signal);
   pace.last = Date.now();
 }
 
