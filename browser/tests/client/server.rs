@@ -50,7 +50,7 @@ pub enum Fault {
     Slow,
     /// Half of the answer comes, and no more.
     Stalled,
-    /// The first answer from this place on, over and over.
+    /// As from a cache: the first answer that had this fault, again and again.
     Cached,
     /// An answer, but for an event that is none.
     Crooked(&'static str),

@@ -130,18 +130,15 @@ async function ask({ wait, signal, tell, pace, isHopeless, ...request }) {
   }
 }
 
-/** Pauses, so that a server which has nothing new and holds nothing is not asked all the time. */
+/** Pauses where a server answers at once, again and again, and holds nothing or knows no cursor. */
 async function keepPace(pace, { gap, events }, hold, milliseconds, signal) {
-  const isNews = !gap && events.length > 0;
-  // Now and then, such an answer says nothing: a tab that was looked at has caught up.
-  if (isNews || milliseconds >= 500 || Date.now() - pace.last > 5_000) pace.hasty = 0;
-  if (isNews || milliseconds >= 500) return;
-  // When tabs join, each asks for a few answers that are not held.
-  const over = ++pace.hasty - (hold > 0 || gap ? 3 : 12);
-  // Who cannot keep up with events hears of gaps, too, and must not fall back further; nor must
-  // tabs that join again and again while a leader that was frozen goes on.
-  const isMild = events.length > 0 || (hold === 0 && !gap);
-  if (over > 0) await sleep(backoff(isMild ? Math.min(over, 2) : over), signal);
+  const isHeld = milliseconds >= 500, isNews = !gap && events.length > 0;
+  if (isHeld || isNews || Date.now() - pace.last > 5_000) pace.hasty = 0;
+  // What was not to be held may be empty: a tab has caught up.
+  if (isHeld || isNews || (!gap && hold === 0)) return;
+  const over = ++pace.hasty - 3;
+  // Who cannot keep up with events hears of gaps, too, and must not fall back further.
+  if (over > 0) await sleep(backoff(events.length ? Math.min(over, 2) : over), signal);
   pace.last = Date.now();
 }
 
