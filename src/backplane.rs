@@ -98,9 +98,9 @@ pub struct Status {
 impl Backplane {
     /// Makes a hub that follows a log, and begins to apply what that holds.
     ///
-    /// Must be called on a tokio runtime, where it leaves two tasks that end with the hub, or when it is
-    /// closed. It waits for as
-    /// long as the log takes to open; later on, half a minute counts as a failure.
+    /// Must be called on a tokio runtime, where it leaves two tasks that end with the hub, or when it
+    /// is closed. It waits for as long as the log takes to open; later on, half a minute counts as a
+    /// failure.
     ///
     /// # Errors
     ///

@@ -23,6 +23,14 @@ impl Change {
             Self::Publish(channel, _) | Self::Touch(channel) | Self::Delete(channel) => channel,
         }
     }
+
+    /// What it counts when a log is trimmed by bytes: an event, as in the history of a hub.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Publish(_, event) => event.weight(),
+            Self::Touch(channel) | Self::Delete(channel) => channel.as_str().len() + 64,
+        }
+    }
 }
 
 /// A place in a log.

@@ -7,10 +7,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -552,37 +549,16 @@ async fn nothing_is_left_of_a_node_that_is_dropped() {
     until(|| metrics.num_alive_tasks() == before).await;
 }
 
-/// Counts how often the stream is opened.
-struct Counting(Nats, Arc<AtomicUsize>);
-
-impl Driver for Counting {
-    type Error = NatsError;
-    type Reader = NatsReader;
-
-    async fn open(
-        &self,
-        after: Option<Position>,
-        retention: &Retention,
-    ) -> Result<Opened<NatsReader>, NatsError> {
-        self.1.fetch_add(1, Ordering::Relaxed);
-        self.0.open(after, retention).await
-    }
-
-    async fn append(&self, id: &EntryId, change: &Change) -> Result<Position, NatsError> {
-        self.0.append(id, change).await
-    }
-}
-
 #[tokio::test]
 async fn a_connection_that_was_made_anew_is_noticed_however_often_the_server_speaks() {
     if !is_installed() {
         return;
     }
     let server = Server::start();
-    let (link, opened) = (Link::to(server.address()).await, Arc::new(AtomicUsize::new(0)));
+    let (link, seen) = (Link::to(server.address()).await, Arc::<Mutex<Seen>>::default());
     // Heartbeats come three times as often as the connection is looked at.
-    let counting = Counting(driver(&link.url(), "LOG"), Arc::clone(&opened));
-    let node = Backplane::join(Hub::builder(), counting).await.unwrap();
+    let watched = Watched(driver(&link.url(), "LOG"), Arc::clone(&seen));
+    let node = Backplane::join(Hub::builder(), watched).await.unwrap();
     within(node.ready()).await;
     let start = publish(&node, "a", "1").await;
     link.set_cut(true);
@@ -591,26 +567,35 @@ async fn a_connection_that_was_made_anew_is_noticed_however_often_the_server_spe
         tokio::task::yield_now().await;
     }
     link.set_cut(false);
-    until(|| opened.load(Ordering::Relaxed) > 1).await;
+    until(|| seen.lock().unwrap().opened > 1).await;
     let other = self::node(&server.url()).await;
     publish(&other, "a", "2").await;
     assert_eq!(Client::new(start, &["a"]).hear(node.hub(), 1).await, ["2"]);
 }
 
-/// Tells how old the entries were that were read.
-struct Ages<T>(T, Arc<Mutex<Vec<Duration>>>);
+/// Tells what was seen of the stream.
+struct Watched<T>(T, Arc<Mutex<Seen>>);
 
-impl Driver for Ages<Nats> {
+#[derive(Default)]
+struct Seen {
+    /// How often it was opened.
+    opened: usize,
+    /// How old the entries were that were read.
+    ages: Vec<Duration>,
+}
+
+impl Driver for Watched<Nats> {
     type Error = NatsError;
-    type Reader = Ages<NatsReader>;
+    type Reader = Watched<NatsReader>;
 
     async fn open(
         &self,
         after: Option<Position>,
         retention: &Retention,
     ) -> Result<Opened<Self::Reader>, NatsError> {
+        self.1.lock().unwrap().opened += 1;
         let Opened { epoch, floor, last, reader } = self.0.open(after, retention).await?;
-        Ok(Opened { epoch, floor, last, reader: Ages(reader, Arc::clone(&self.1)) })
+        Ok(Opened { epoch, floor, last, reader: Watched(reader, Arc::clone(&self.1)) })
     }
 
     async fn append(&self, id: &EntryId, change: &Change) -> Result<Position, NatsError> {
@@ -618,12 +603,12 @@ impl Driver for Ages<Nats> {
     }
 }
 
-impl Reader for Ages<NatsReader> {
+impl Reader for Watched<NatsReader> {
     type Error = NatsError;
 
     async fn next(&mut self) -> Result<Portion, NatsError> {
         let portion = self.0.next().await?;
-        self.1.lock().unwrap().extend(portion.entries.iter().map(|entry| entry.age));
+        self.1.lock().unwrap().ages.extend(portion.entries.iter().map(|entry| entry.age));
         Ok(portion)
     }
 }
@@ -639,12 +624,12 @@ async fn entries_are_as_old_as_they_are_on_the_server() {
     publish(&first, "a", "old").await;
     let stored = Instant::now();
     until(|| stored.elapsed() > Duration::from_millis(250)).await;
-    let ages = Arc::default();
-    let recording = Ages(driver(&server.url(), "LOG"), Arc::clone(&ages));
+    let seen = Arc::<Mutex<Seen>>::default();
+    let recording = Watched(driver(&server.url(), "LOG"), Arc::clone(&seen));
     let late = Backplane::join(Hub::builder(), recording).await.unwrap();
     within(late.ready()).await;
     // The clock of the server may be set a little meanwhile.
     let possible = Duration::from_millis(200)..before.elapsed() + Duration::from_millis(50);
-    let ages = ages.lock().unwrap();
+    let ages = &seen.lock().unwrap().ages;
     assert!(ages.len() == 1 && possible.contains(&ages[0]), "{ages:?} {possible:?}");
 }

@@ -103,11 +103,11 @@ fn fresh(value: Value) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(value)).into_response()
 }
 
-/// A page for people, a problem for programs.
 async fn no_channel() -> Problem {
     Problem::not_found("There is no such channel.")
 }
 
+/// A page for people, a problem for programs.
 async fn nothing(request: Request) -> Response {
     let path = request.uri().path();
     if path.starts_with("/api/") || path.starts_with("/events/") {

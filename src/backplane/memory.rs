@@ -78,7 +78,7 @@ impl Held {
     fn drop_first(&mut self) {
         if let Some((sequence, _, change)) = self.entries.pop_front() {
             self.floor = sequence;
-            self.bytes -= weight(&change);
+            self.bytes -= change.weight();
         }
     }
 
@@ -98,13 +98,6 @@ impl Held {
                 self.ids.remove(&id);
             }
         }
-    }
-}
-
-fn weight(change: &Change) -> usize {
-    match change {
-        Change::Publish(_, event) => event.weight(),
-        Change::Touch(channel) | Change::Delete(channel) => channel.as_str().len() + 64,
     }
 }
 
@@ -135,7 +128,7 @@ impl Driver for MemoryLog {
             return Ok(Position { epoch, sequence });
         }
         let sequence = *self.shared.last.borrow() + 1;
-        held.bytes += weight(change);
+        held.bytes += change.weight();
         held.entries.push_back((sequence, now, change.clone()));
         held.ids.insert(id.clone(), sequence);
         held.recent.push_back((now, id.clone()));

@@ -192,7 +192,7 @@ impl Redis {
         command.arg(&*writer.script).arg(3);
         command.arg(&*keys.stream).arg(keys.notes()).arg(keys.id(id.as_str()));
         command.arg(server::new_epoch()).arg(Retention::DUPLICATES.as_secs());
-        command.arg(self.max_entries).arg(age).arg(bytes).arg(entry::weight(change));
+        command.arg(self.max_entries).arg(age).arg(bytes).arg(change.weight());
         for field in entry::fields(change) {
             command.arg(field);
         }

@@ -32,9 +32,10 @@ use crate::{channel::Channel, cursor::Since, outcome::Waited};
 ///
 /// The layer parks the response and lets go of the handler. If the hold runs out the response goes
 /// out as it is, with a cursor, and for its sake with `cache-control: no-store`, or if it says
-/// otherwise with a `vary` that names the cursor. If an event comes first, its reply takes the response's place and
-/// keeps those of its header fields that do not describe its body, and none of its extensions. A
-/// poll that is refused, or whose channel is deleted, is answered as by the layer's own routes.
+/// otherwise with a `vary` that names the cursor. If an event comes first, its reply takes the
+/// response's place and keeps those of its header fields that do not describe its body, and none of
+/// its extensions. A poll that is refused, or whose channel is deleted, is answered as by the
+/// layer's own routes.
 ///
 /// A handler closes the race between looking and waiting by taking the position *before* it looks:
 ///
@@ -51,10 +52,11 @@ use crate::{channel::Channel, cursor::Since, outcome::Waited};
 /// }
 /// ```
 ///
-/// A response is held only if its body says that it has at most [`Hold::MAX_BODY_BYTES`], or is encoded
-/// and can be read at once; any other goes out at once, and so does that to a `HEAD`. A `GET` that announces a body is refused with 400;
-/// a handler of other methods should read the body before it has its response held, or the server
-/// does not notice when the client leaves.
+/// A response is held only if its body says that it has at most [`Hold::MAX_BODY_BYTES`], or has a
+/// `content-encoding`, and so many can be read at once; any other goes out at once, and so does that
+/// to a `HEAD`. A `GET` that announces a body is refused with 400; a handler of other methods should
+/// read the body before it has its response held, or the server does not notice when the client
+/// leaves.
 #[derive(Clone, Debug)]
 pub struct Hold {
     pub(super) channels: Arc<[Channel]>,

@@ -315,10 +315,8 @@ impl<B: Body> Future for PublishFuture<B> {
                         }
                     },
                     Err(_) => {
-                        break bad_request(&Invalid::new(
-                            "body",
-                            "the body ended early, or was cut off by a limit in front",
-                        ));
+                        let detail = "the body ended early, or was cut off by a limit in front";
+                        break bad_request(&Invalid::new("body", detail));
                     }
                 }
             },

@@ -105,9 +105,9 @@ impl std::error::Error for Invalid {}
 /// A pattern is a path in which whole segments may be parameters: `/events/{channel}` matches
 /// `/events/a` but neither `/events/` nor `/events/a/b`. The channel's name is the parameter called
 /// `channel`, or the only one; it is percent-decoded and must then be UTF-8, so that
-/// `/events/a%2Fb` is the channel `a/b`; a `%` without two hexadecimal digits stands for itself, as in
-/// the URL Standard. A pattern without parameters takes its channels from the
-/// query: `/events?channel=a&channel=b`.
+/// `/events/a%2Fb` is the channel `a/b`; a `%` without two hexadecimal digits stands for itself, as
+/// in the URL Standard. A pattern without parameters takes its channels from the query:
+/// `/events?channel=a&channel=b`.
 ///
 /// Only `GET` requests are polls. All others pass, `HEAD` too.
 ///

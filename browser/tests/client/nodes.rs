@@ -1,71 +1,26 @@
 //! Tabs whose polls meet different nodes of a cluster, of which one is behind.
 
-use std::{convert::Infallible, ops::Range, time::Duration};
+use std::{ops::Range, time::Duration};
 
 use serde_json::json;
-use tokio::{sync::watch, time::sleep};
-use tower_longpoll::{
-    Channel, Event, Hub,
-    backplane::{
-        Backplane, Change, Driver, EntryId, MemoryLog, MemoryReader, Opened, Portion, Position,
-        Reader, Retention,
-    },
-};
+use tokio::time::sleep;
+use tower_longpoll::{Channel, Event, Hub, backplane::Backplane};
 use tower_longpoll_browser::{Browser, wait_until};
 
 use crate::{page::open, server::Server, shared::on};
 
-/// A log that stands still for its node while that is behind.
-struct Slow {
-    log: MemoryLog,
-    is_behind: watch::Receiver<bool>,
-}
+use self::faulty::Faulty;
 
-struct SlowReader {
-    reader: MemoryReader,
-    is_behind: watch::Receiver<bool>,
-}
+#[allow(dead_code, reason = "others lose its data, too")]
+#[path = "../../../tests/backplane/faulty.rs"]
+mod faulty;
 
-impl Driver for Slow {
-    type Error = Infallible;
-    type Reader = SlowReader;
-
-    async fn open(
-        &self,
-        after: Option<Position>,
-        retention: &Retention,
-    ) -> Result<Opened<SlowReader>, Infallible> {
-        let Opened { epoch, floor, last, reader } = self.log.open(after, retention).await?;
-        let reader = SlowReader { reader, is_behind: self.is_behind.clone() };
-        Ok(Opened { epoch, floor, last, reader })
-    }
-
-    async fn append(&self, id: &EntryId, change: &Change) -> Result<Position, Infallible> {
-        self.log.append(id, change).await
-    }
-}
-
-impl Reader for SlowReader {
-    type Error = Infallible;
-
-    async fn next(&mut self) -> Result<Portion, Infallible> {
-        loop {
-            let _ = self.is_behind.wait_for(|is_behind| !is_behind).await;
-            tokio::select! {
-                biased;
-                Ok(()) = self.is_behind.changed() => {}
-                portion = self.reader.next() => return portion,
-            }
-        }
-    }
-}
-
-/// Two nodes, and what has the first of them be behind.
-async fn cluster() -> (Backplane, Backplane, watch::Sender<bool>) {
-    let (log, (behind, is_behind)) = (MemoryLog::new(), watch::channel(false));
-    let slow = Slow { log: log.clone(), is_behind };
-    let slow = Backplane::join(Hub::builder(), slow).await.unwrap();
-    (slow, Backplane::join(Hub::builder(), log).await.unwrap(), behind)
+/// Two nodes, and the way of the first to the log.
+async fn cluster() -> (Backplane, Backplane, Faulty) {
+    let way = Faulty::new();
+    let slow = Backplane::join(Hub::builder(), way.clone()).await.unwrap();
+    let fast = Backplane::join(Hub::builder(), way.log()).await.unwrap();
+    (slow, fast, way)
 }
 
 /// Publishes on channel `a`, and waits until the node knows.
@@ -80,7 +35,7 @@ async fn publish(node: &Backplane, numbers: Range<u64>) {
 
 /// A tab joins, from before three events that only one node knows; whether that is the leader's.
 async fn joins_while_a_node_is_behind(is_leaders: bool) {
-    let (slow, fast, behind) = cluster().await;
+    let (slow, fast, way) = cluster().await;
     let (server, browser) = (Server::start().await, Browser::start().await);
     let hubs = [slow.hub().clone(), fast.hub().clone()];
     // The poll for all asks for `b` as well.
@@ -89,14 +44,14 @@ async fn joins_while_a_node_is_behind(is_leaders: bool) {
     leader.listen("one", on(&["b"])).await;
     leader.shares(1).await;
     let cursor = fast.hub().cursor().to_string();
-    behind.send_replace(true);
+    way.set_away(true);
     publish(&fast, 0..3).await;
     let tab = open(&browser, &server).await;
     tab.listen("one", json!({ "channels": ["a"], "cursor": cursor })).await;
     tab.tab.wait_until("a second try", "return Object.keys(joins).length > 0").await;
     // So long that the tab would have gone on without the order of positions.
     sleep(Duration::from_secs(1)).await;
-    behind.send_replace(false);
+    way.set_away(false);
     publish(&fast, 3..4).await;
     leader.shares(2).await;
     publish(&fast, 4..5).await;

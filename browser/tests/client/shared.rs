@@ -249,14 +249,25 @@ async fn one_tabs_bad_channel_is_its_own() {
     server.parks(1).await;
 }
 
+/// Tabs that share a poll with one whose channel is answered with this status from now on.
+async fn tabs_and_one_that_turns_bad(
+    browser: &Browser,
+    server: &Server,
+    status: u16,
+) -> (Vec<Page>, Page) {
+    let pages = tabs(browser, server, 2).await;
+    let bad = open(browser, server).await;
+    bad.listen("one", on(&["bad"])).await;
+    bad.settles(server, 3).await;
+    server
+        .faults(move |_, query| query.contains("channel=bad").then_some(Fault::Status(status, 0)));
+    (pages, bad)
+}
+
 #[tokio::test]
 async fn a_channel_that_turns_bad_leaves_the_other_tabs_alone() {
     let (server, browser) = (Server::start().await, Browser::start().await);
-    let pages = tabs(&browser, &server, 2).await;
-    let bad = open(&browser, &server).await;
-    bad.listen("one", on(&["bad"])).await;
-    bad.settles(&server, 3).await;
-    server.faults(|_, query| query.contains("channel=bad").then_some(Fault::Status(403, 0)));
+    let (pages, bad) = tabs_and_one_that_turns_bad(&browser, &server, 403).await;
     server.publish("a", [0]);
     bad.ends("one", 403).await;
     for page in &pages {
@@ -274,11 +285,7 @@ async fn a_channel_that_turns_bad_leaves_the_other_tabs_alone() {
 #[tokio::test]
 async fn a_channel_that_a_server_fails_at_leaves_the_other_tabs_alone() {
     let (server, browser) = (Server::start().await, Browser::start().await);
-    let pages = tabs(&browser, &server, 2).await;
-    let bad = open(&browser, &server).await;
-    bad.listen("one", on(&["bad"])).await;
-    bad.settles(&server, 3).await;
-    server.faults(|_, query| query.contains("channel=bad").then_some(Fault::Status(500, 0)));
+    let (pages, bad) = tabs_and_one_that_turns_bad(&browser, &server, 500).await;
     server.publish("a", [0]);
     // The shared poll after that is what fails.
     server.publish("a", [1]);

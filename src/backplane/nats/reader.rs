@@ -270,6 +270,7 @@ impl NatsReader {
         self.look = Look::No;
         self.gathered.arrange(floor, none_up_to);
         if self.pending == 0 {
+            // Nothing else may tell it, if there was nothing to read.
             self.gathered.tell_pending();
         }
         Ok(())
@@ -326,15 +327,13 @@ impl Reader for NatsReader {
                 self.gathered.arrange(0, 0);
             } else {
                 match self.hear().await {
-                    Heard::Message(message) => {
-                        self.take_all(message).await?;
-                        // However much there is to hear.
-                        if Instant::now() >= self.next_check {
-                            self.check_connection()?;
-                        }
-                    }
+                    Heard::Message(message) => self.take_all(message).await?,
                     Heard::Doubt => self.look = Look::Once,
-                    Heard::Tick => self.check_connection()?,
+                    Heard::Tick => {}
+                }
+                // However much there is to hear.
+                if Instant::now() >= self.next_check {
+                    self.check_connection()?;
                 }
             }
         }

@@ -31,14 +31,6 @@ pub(super) fn fields(change: &Change) -> Vec<&[u8]> {
     fields
 }
 
-/// What a change counts when the stream is trimmed by bytes: as in the history of a hub.
-pub(super) fn weight(change: &Change) -> usize {
-    match change {
-        Change::Publish(_, event) => event.weight(),
-        Change::Touch(channel) | Change::Delete(channel) => channel.as_str().len() + 64,
-    }
-}
-
 /// An entry that this driver appended, or a later version of it.
 #[derive(Debug)]
 pub(super) struct Own {
